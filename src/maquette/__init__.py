@@ -1,0 +1,1 @@
+"""Maquette: text to 3D by score distillation."""

@@ -1,0 +1,1 @@
+"""Camera samplers: where do we look from?"""

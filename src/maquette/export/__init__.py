@@ -1,0 +1,1 @@
+"""Exports: files that other programs can open."""

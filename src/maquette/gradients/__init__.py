@@ -1,0 +1,1 @@
+"""Regulators of the gradient on the rendered pixels."""

@@ -1,0 +1,1 @@
+"""Starts: what the scene is before the first step."""

@@ -1,0 +1,1 @@
+"""Metrics: functions from pictures and a prompt to a number."""

@@ -1,0 +1,1 @@
+"""Objectives: which way should the latents move?"""

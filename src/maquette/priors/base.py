@@ -1,0 +1,94 @@
+"""The contract of a prior: encode pictures, predict noise, understand words.
+
+Whatever a model predicts (eps, v, x0 or a flow), a prior answers in noise predictions, at a step t of
+its schedule, for several conditions in one batch. So objectives are written once for all models.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from maquette.noise import NoiseSchedule
+from maquette.records import Condition, Render, Views
+
+__all__ = ["Counting", "Prior"]
+
+
+class Prior(ABC):
+    """A frozen 2D model.
+
+    Attributes:
+        schedule: its noise schedule.
+        image_size: the side in pixels of the pictures that ``encode`` expects.
+        latent_shape: ``(C, h, w)``.
+        name: what reports call it.
+    """
+
+    schedule: NoiseSchedule
+    image_size: int
+    latent_shape: tuple[int, int, int]
+    name: str
+
+    @abstractmethod
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents ``[B, C, h, w]`` of pictures ``[B, H, W, 3]`` in [0, 1]; differentiable."""
+
+    @abstractmethod
+    def predict(self, noised: Tensor, t: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        """Noise predictions ``[K, B, C, h, w]`` for ``noised`` ``[B, C, h, w]`` at ``t`` ``[B]``.
+
+        One entry per condition, computed in one batch, without a graph.
+        """
+
+    @abstractmethod
+    def condition(
+        self, texts: Sequence[str], views: Views | None = None, render: Render | None = None
+    ) -> Condition:
+        """The condition for one text per view; raises InputError for words it does not know.
+
+        ``views`` and ``render`` are for priors that look at poses or pictures.
+        """
+
+    def check(self, prompt: str) -> None:
+        """Raise InputError where this prior cannot understand ``prompt``; the default accepts all."""
+
+    def fingerprint(self) -> dict[str, str]:
+        """What a checkpoint records and a resume compares: schedule, shapes, eps on a fixed input."""
+        grid = torch.linspace(-1, 1, math.prod(self.latent_shape))
+        noised = grid.reshape(1, *self.latent_shape)
+        with torch.no_grad():
+            t = torch.tensor([len(self.schedule) // 2])
+            eps = self.predict(noised, t, [self.condition([""])])
+        return {
+            "name": self.name,
+            "schedule": self.schedule.fingerprint(),
+            "latent_shape": "x".join(map(str, self.latent_shape)),
+            # Four digits, so that another machine's rounding does not look like another prior.
+            "eps": f"{float(eps.double().mean()):.4g} {float(eps.double().std()):.4g}",
+        }
+
+
+class Counting(Prior):
+    """A wrapper that counts U-Net evaluations of single pictures."""
+
+    def __init__(self, prior: Prior, evaluations: int = 0) -> None:
+        self.prior, self.evaluations = prior, evaluations
+        self.schedule, self.image_size = prior.schedule, prior.image_size
+        self.latent_shape, self.name = prior.latent_shape, prior.name
+
+    def encode(self, images: Tensor) -> Tensor:
+        return self.prior.encode(images)
+
+    def predict(self, noised: Tensor, t: Tensor, conditions: Sequence[Condition]) -> Tensor:
+        self.evaluations += len(conditions) * noised.shape[0]
+        return self.prior.predict(noised, t, conditions)
+
+    def condition(
+        self, texts: Sequence[str], views: Views | None = None, render: Render | None = None
+    ) -> Condition:
+        return self.prior.condition(texts, views, render)

@@ -1,0 +1,15 @@
+"""Interval score matching on Gaussians (LucidDreamer, Liang et al. 2023), at the embedded prior's size."""
+
+from maquette.objectives.ism import ISM
+from maquette.recipe import Recipe
+from maquette.recipes._small import small
+
+
+def ism() -> Recipe:
+    """ISM with guidance 7.5 on the embedded prior."""
+    return Recipe(
+        name="ism",
+        paper="LucidDreamer, Liang et al. 2023, arXiv 2311.11284",
+        objective=ISM(guidance_scale=7.5),
+        **small(),
+    )

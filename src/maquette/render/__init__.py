@@ -1,0 +1,1 @@
+"""Renderers: a readable twin beside every fast kernel."""

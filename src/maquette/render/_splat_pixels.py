@@ -1,0 +1,248 @@
+"""The two inner loops of the splat renderer: one splat over the pixels of one tile.
+
+A tile keeps its state row by row as planes of ``TILE`` floats: forward the transmittance T and the
+blended channels, backward T, the light R still behind, and the gradients of alpha and channels. A
+splat is swept in columns of ``WIDTH`` pixels, each with its own range of rows.
+
+With s = sigma - ln(opacity), the splat's alpha is exp(-s), and s <= ln 255 is where it is drawn.
+Both loops compute alpha and T by the same instructions, so that the backward pass never disagrees
+with the forward pass on which splats a pixel has seen. A finished pixel has a negative T.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from maquette.render._splat_lanes import WIDTH, Index, Lanes, Pointer, Total, repeat, sum_across
+from maquette.render.splat_torch import MIN_ALPHA, MIN_TRANSMITTANCE
+
+__all__ = ["FAINTEST", "TILE", "blend_splat", "next_item", "unblend_splat"]
+
+TILE = 32  # Pixels along a side; the state of a tile of RGB then fits the first cache.
+FAINTEST = -math.log(MIN_ALPHA)  # The largest s that is drawn.
+SHARE = 8  # exp(-s) is the 8th power of a polynomial for exp(-s / 8).
+_POLYNOMIAL = np.polynomial.Chebyshev.interpolate(
+    lambda s: np.exp(-s / SHARE), 5, domain=[0.0, FAINTEST]
+).convert(kind=np.polynomial.Polynomial)
+
+# The fields of a splat's record, in float32; its channels follow at FIELDS.
+CENTRE_X, CENTRE_Y, HALF_XX, XY, HALF_YY, FAINTNESS = range(6)
+EXTENT_X, EXTENT_Y, LEAN, INVERSE_YY, REACH = range(6, 11)
+FIELDS = 12
+
+_log = logging.getLogger("maquette.render")
+_announced = False
+
+
+def _announce() -> None:
+    """Tell once that the user waits for the compiler; this runs only where no cache answered."""
+    global _announced
+    if not _announced:
+        _announced = True
+        _log.warning("compiling the CPU renderer, once; this takes some seconds")
+
+
+@intrinsic
+def next_item(typing_context, counter):  # noqa: ANN001, ANN201
+    """Take the next work item: add one to ``counter[0]`` atomically and return its old value."""
+    _announce()
+
+    def write(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+        place = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", place, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(counter), write
+
+
+class _Splat:
+    """A splat's record, spread over lanes."""
+
+    def __init__(self, record: Pointer) -> None:
+        self.half_xx, self.xy = (record + HALF_XX).spread(), (record + XY).spread()
+        self.half_yy, self.faintness = (record + HALF_YY).spread(), (record + FAINTNESS).spread()
+        self.record = record
+
+    def channel(self, index: int) -> Lanes:
+        return (self.record + FIELDS + index).spread()
+
+
+class _Column:
+    """Offsets of one column's pixels, and what the form s(dx, dy) becomes when dx is fixed."""
+
+    def __init__(self, splat: _Splat, left: Lanes, x: Lanes) -> None:
+        self.dx = left + Lanes.constant(left.builder, *range(WIDTH)) - x
+        self.constant = (splat.half_xx * self.dx).times_plus(self.dx, splat.faintness)
+        self.slope = splat.xy * self.dx
+
+    def faintness(self, splat: _Splat, dy: Lanes) -> Lanes:
+        """s along the row at ``dy``: 0 would be opaque, ``FAINTEST`` is the last that is drawn."""
+        return splat.half_yy.times_plus(dy, self.slope).times_plus(dy, self.constant)
+
+
+def _power(s: Lanes) -> Lanes:
+    """exp(-s) for 0 <= s <= FAINTEST, to 1e-6; anything at all elsewhere."""
+    *lower, top = (float(c) for c in _POLYNOMIAL.coef)
+    power = Lanes.constant(s.builder, top)
+    for coefficient in reversed(lower):
+        power = power.times_plus(s, coefficient)
+    for _ in range(SHARE.bit_length() - 1):
+        power = power * power
+    return power
+
+
+def _blend_pixels(s: Lanes, transmittance: Lanes, max_alpha: Lanes):  # noqa: ANN202
+    """Weight, alpha and unclamped alpha of a splat (0 where not drawn), and the T behind it."""
+    power = _power(s)
+    alpha = power.where(power <= max_alpha, max_alpha).where(s <= FAINTEST, 0.0)
+    weight = alpha * transmittance
+    behind = transmittance - weight
+    unfinished = behind > MIN_TRANSMITTANCE
+    behind = behind.where(unfinished, Lanes.constant(s.builder, 0.0) - transmittance.magnitude())
+    return weight.where(unfinished, 0.0), alpha.where(unfinished, 0.0), power, behind
+
+
+class _Sweep:
+    """The loop nest that both passes share: columns of a splat, rows of a column.
+
+    The work list holds three integers a column: its left end inside the tile, its first row and the
+    row after its last.
+    """
+
+    def __init__(self, builder: ir.IRBuilder, planes: Pointer, work: Pointer, count: int) -> None:
+        self.builder, self.planes, self.work = builder, planes, work
+        self.row_length = count * TILE
+
+    def columns(self, number: ir.Value):  # noqa: ANN201
+        return repeat(self.builder, Index(self.builder, 0), Index(self.builder, number))
+
+    def bounds(self, column: Index) -> tuple[Index, Index, Index]:
+        left, first, after = ((self.work + column * 3 + i).index() for i in range(3))
+        return left, first, after
+
+    def pixels(self, left: Index, row: Index) -> Pointer:
+        return self.planes + (row * self.row_length + left)
+
+    def lanes(self, index: Index) -> Lanes:
+        number = self.builder.sitofp(index.value, ir.FloatType())
+        return Lanes.spread(self.builder, number)
+
+
+def _pointers(context, builder, signature, arguments) -> list:  # noqa: ANN001
+    """Arrays become pointers to their first element; scalars stay."""
+    found = []
+    for kind, value in zip(signature.args, arguments, strict=True):
+        if isinstance(kind, types.Array):
+            found.append(Pointer(builder, context.make_array(kind)(context, builder, value).data))
+        else:
+            found.append(value)
+    return found
+
+
+@intrinsic
+def blend_splat(typing_context, channels, planes, work, number, records, start, x, y, max_alpha):  # noqa: ANN001, ANN201
+    """Blend one splat into a tile: ``number`` columns of ``work``, its record at ``start``.
+
+    ``x`` and ``y`` are its centre, counted from the centre of the tile's first pixel.
+    """
+
+    def write(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+        _, planes, work, number, records, start, x, y, max_alpha = _pointers(
+            context, builder, signature, arguments
+        )
+        count = channels.count
+        splat = _Splat(records + Index(builder, start))
+        x, y, limit = (Lanes.spread(builder, scalar) for scalar in (x, y, max_alpha))
+        colours = [splat.channel(k) for k in range(count)]
+        sweep = _Sweep(builder, planes, work, 1 + count)
+        with sweep.columns(number) as column:
+            left, first, after = sweep.bounds(column)
+            form = _Column(splat, sweep.lanes(left), x)
+            with repeat(builder, first, after) as row:
+                pixels = sweep.pixels(left, row)
+                s = form.faintness(splat, sweep.lanes(row) - y)
+                weight, _, _, behind = _blend_pixels(s, pixels.load(), limit)
+                pixels.store(behind)
+                for k, colour in enumerate(colours):
+                    plane = pixels + TILE * (1 + k)
+                    plane.store(weight.times_plus(colour, plane.load()))
+        return context.get_dummy_value()
+
+    scalars = (types.float32,) * 3
+    kinds = (channels, planes, work, types.int64, records, types.int64, *scalars)
+    return types.void(*kinds), write
+
+
+@intrinsic
+def unblend_splat(
+    typing_context, channels, planes, work, number, records, start, x, y, max_alpha, sums, slot  # noqa: ANN001
+):  # noqa: ANN201
+    """Walk past one splat again, from front to back, and write its sums from ``sums[slot]`` on.
+
+    With w the weight, g the gradient of the pixel's channels, c the splat's and R the light that is
+    still behind it (<g, channels behind>), the gradient of alpha times alpha is
+    v = w <g, c> - R alpha / (1 - alpha). The sums are those of v, v dx, v dy, v dx^2, v dx dy and
+    v dy^2, then of w g for each channel.
+    """
+
+    def write(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+        _, planes, work, number, records, start, x, y, max_alpha, sums, slot = _pointers(
+            context, builder, signature, arguments
+        )
+        count = channels.count
+        splat = _Splat(records + Index(builder, start))
+        x, y, limit = (Lanes.spread(builder, scalar) for scalar in (x, y, max_alpha))
+        colours = [splat.channel(k) for k in range(count)]
+        totals = [Total(builder) for _ in range(6)]
+        of_channels = [Total(builder) for _ in range(count)]
+        of_rows = [Total(builder) for _ in range(3)]
+        sweep = _Sweep(builder, planes, work, 3 + count)
+        with sweep.columns(number) as column:
+            left, first, after = sweep.bounds(column)
+            form = _Column(splat, sweep.lanes(left), x)
+            for total in of_rows:
+                total.set(Lanes.constant(builder, 0.0))
+            with repeat(builder, first, after) as row:
+                pixels = sweep.pixels(left, row)
+                dy = sweep.lanes(row) - y
+                s = form.faintness(splat, dy)
+                weight, alpha, power, behind = _blend_pixels(s, pixels.load(), limit)
+                pixels.store(behind)
+                gain = (pixels + TILE * 2).load()
+                for k, (colour, total) in enumerate(zip(colours, of_channels, strict=True)):
+                    gradient = (pixels + TILE * (3 + k)).load()
+                    gain = gradient.times_plus(colour, gain)
+                    total.add_product(weight, gradient)
+                gain = weight * gain
+                light = (pixels + TILE).load() - gain
+                (pixels + TILE).store(light)
+                v = (gain - light * (alpha / (1.0 - alpha))).where(power <= limit, 0.0)
+                of_rows[0].add(v)
+                of_rows[1].add_product(v, dy)
+                of_rows[2].add_product(v * dy, dy)
+            _close_column(totals, of_rows, form.dx)
+        packed = sum_across([total.now for total in totals + of_channels])
+        for i, lanes in enumerate(packed):
+            (sums + Index(builder, slot) + i * WIDTH).store(lanes)
+        return context.get_dummy_value()
+
+    scalars = (types.float32,) * 3
+    kinds = (channels, planes, work, types.int64, records, types.int64, *scalars)
+    return types.void(*kinds, sums, types.int64), write
+
+
+def _close_column(totals: list[Total], of_rows: list[Total], dx: Lanes) -> None:
+    """Turn a column's sums of v, v dy and v dy^2 into the six of the splat: dx was constant."""
+    v, v_y, v_yy = (total.now for total in of_rows)
+    v_x = v * dx
+    totals[0].add(v)
+    totals[1].add(v_x)
+    totals[2].add(v_y)
+    totals[3].add_product(v_x, dx)
+    totals[4].add_product(v_y, dx)
+    totals[5].add(v_yy)

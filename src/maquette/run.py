@@ -1,0 +1,366 @@
+"""A run: a recipe at work, all of its state in one place, saved whole and resumed to the last bit.
+
+The state is the scene, the optimiser's moments, the objective's memory, growth's statistics and a few
+numbers; no draw depends on another, so there is no state of randomness beyond the seed. A checkpoint
+is a sealed folder ``step-000100`` (see :mod:`maquette.store`) that also holds the recipe and the
+prior's fingerprint. A run that was killed and resumed ends in the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from maquette import serial, store
+from maquette.checks import finite
+from maquette.errors import CheckpointError, InputError, PriorError
+from maquette.optimiser import Adam
+from maquette.priors.base import Counting, Prior
+from maquette.randomness import Randomness
+from maquette.recipe import Recipe
+from maquette.records import Guidance, Report, Views
+from maquette.scenes.base import Scene
+
+__all__ = ["Run", "checkpoints_in", "newest_checkpoint"]
+
+KEPT = 2
+"""Checkpoints that stay; the older one is there for the day the newer one is damaged."""
+
+Announce = Callable[[str], None]
+
+
+def _quiet(sentence: str) -> None:
+    """Announces nothing."""
+
+
+@dataclass
+class Run:
+    """One run of one recipe. ``start`` or ``resume`` make it; ``maquette.distill`` moves it on.
+
+    Attributes:
+        prompt: what to make.
+        recipe: the whole recipe, ramps unresolved.
+        prior: counts its evaluations.
+        scene: what is being made, on ``device``.
+        random: the stream of the run's seed.
+        optimiser: moves the scene's parameters.
+        memory: the objective's running state.
+        growth: the statistics of density control, empty without it.
+        step: steps done.
+        skipped: consecutive steps that were skipped for a value that was not finite.
+        fingerprint: of the prior.
+    """
+
+    prompt: str
+    recipe: Recipe
+    prior: Counting
+    scene: Scene
+    random: Randomness
+    device: torch.device
+    optimiser: Adam
+    memory: dict[str, Tensor]
+    growth: dict[str, Tensor]
+    fingerprint: dict[str, str]
+    step: int = 0
+    skipped: int = 0
+    _recipe_data: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @staticmethod
+    def start(
+        prompt: str, recipe: Recipe, prior: Prior, seed: int = 0, device: torch.device | str = "cpu"
+    ) -> Run:
+        """A run before its first step.
+
+        Raises:
+            InputError: the prior does not understand the prompt, or the recipe does not fit itself.
+        """
+        prior.check(prompt)
+        random, device = Randomness(seed), torch.device(device)
+        scene = recipe.init.make(prompt, random)
+        _place(scene, scene.parameters(), device)
+        growth = {} if recipe.growth is None else recipe.growth.init(scene)
+        return Run(
+            *(prompt, recipe, Counting(prior), scene, random, device, Adam()),
+            memory=recipe.objective.init(prior),
+            growth=growth,
+            fingerprint=prior.fingerprint(),
+            _recipe_data=serial.recipe_to(recipe),
+        )
+
+    @staticmethod
+    def resume(
+        checkpoints: Path,
+        prior: Prior,
+        recipe: Recipe | None = None,
+        device: torch.device | str = "cpu",
+        announce: Announce = _quiet,
+    ) -> Run:
+        """The run of the newest checkpoint that is intact.
+
+        Args:
+            checkpoints: the folder of ``step-...`` folders.
+            prior: must be the one that the run was started with.
+            recipe: must be the run's own; None takes it from the checkpoint.
+            device: where to go on.
+            announce: is told in a sentence about every damaged checkpoint that is passed over.
+
+        Raises:
+            CheckpointError: no checkpoint is intact.
+            PriorError: the prior is another one.
+            InputError: the recipe is another one.
+        """
+        path, run = newest_checkpoint(
+            checkpoints,
+            lambda manifest, files: _restore(manifest, files, prior, recipe, torch.device(device)),
+            announce,
+        )
+        if checkpoints_in(checkpoints)[0] != path:
+            announce(f"Going on from {path.name}, the newest checkpoint that is intact")
+        return run
+
+    def save(self, checkpoints: Path) -> Path:
+        """Write a checkpoint, verify it, and only then delete all but the last two.
+
+        Raises:
+            NumericalError: the scene or the optimiser holds a value that is not finite.
+            DiskError: it cannot be written; older checkpoints are as they were.
+        """
+        tensors = {
+            "scene": {k: v.detach() for k, v in self.scene.parameters().items()},
+            "optimiser": self.optimiser.tensors(),
+            "memory": self.memory,
+            "growth": self.growth,
+        }
+        for part in ("scene", "optimiser"):
+            for name, value in tensors[part].items():
+                if value.is_floating_point():
+                    finite(f"{part}: {name}", value)
+        facts = {
+            "step": self.step,
+            "skipped": self.skipped,
+            "seed": self.random.seed,
+            "prompt": self.prompt,
+            "evaluations": self.prior.evaluations,
+            "prior": self.fingerprint,
+            "recipe": self._recipe_data,
+            "torch": torch.__version__.split("+")[0],
+        }
+        files = {f"{name}.safetensors": _pack(value) for name, value in tensors.items()}
+        folder = checkpoints / f"step-{self.step:06d}"
+        store.write_sealed(folder, files, facts)
+        _retire(folder)
+        return folder
+
+    def state_bytes(self) -> int:
+        """About how large a checkpoint of this run is now, moments included."""
+        scene = sum(v.numel() * v.element_size() for v in self.scene.parameters().values())
+        others = [*self.memory.values(), *self.growth.values()]
+        return 3 * scene + sum(v.numel() * v.element_size() for v in others) + (64 << 10)
+
+    def report(
+        self,
+        recipe: Recipe,
+        views: Views,
+        t: Tensor,
+        guidance: Guidance,
+        losses: Mapping[str, Tensor],
+        pixel_gradient: Tensor,
+    ) -> Report:
+        """What the step just done tells; ``recipe`` is the step's own."""
+        return Report(
+            step=self.step + 1,
+            total_steps=recipe.steps,
+            loss=float(guidance.value.mean()),
+            losses={name: float(value.detach()) for name, value in losses.items()},
+            evaluations=self.prior.evaluations,
+            count=self.scene.count,
+            t=tuple(int(x) for x in t),
+            views=views,
+            pixel_gradient_norm=float(pixel_gradient.flatten(1).norm(dim=1).mean()),
+        )
+
+    def report_skipped(self, site: str) -> Report:
+        """What a skipped step tells; what gradients it left behind are dropped."""
+        self.optimiser.clear(self.scene)
+        return Report(
+            step=self.step + 1,
+            total_steps=self.recipe.steps,
+            loss=float("nan"),
+            losses={},
+            evaluations=self.prior.evaluations,
+            count=self.scene.count,
+            t=(),
+            skipped=site,
+        )
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, newest first, intact or not."""
+    if not folder.is_dir():
+        return []
+    found = [p for p in folder.iterdir() if re.fullmatch(r"step-\d{6,}", p.name)]
+    return sorted(found, key=_step_of, reverse=True)
+
+
+def newest_checkpoint[T](
+    folder: Path,
+    read: Callable[[dict[str, Any], dict[str, bytes]], T],
+    announce: Announce = _quiet,
+) -> tuple[Path, T]:
+    """The newest checkpoint that ``read`` accepts, and what it made of it.
+
+    Raises:
+        CheckpointError: there is none, or none is intact; with the newest one's fault.
+    """
+    faults: list[str] = []
+    for path in checkpoints_in(folder):
+        try:
+            if path.is_symlink():
+                raise CheckpointError(f"{path} is a link")
+            manifest, files = store.read_sealed(path)
+            if manifest.get("step") != _step_of(path):
+                raise CheckpointError(f"{path} holds step {manifest.get('step')}")
+            return path, read(manifest, files)
+        except CheckpointError as fault:
+            announce(f"Checkpoint {path.name} is passed over: {fault.what}")
+            faults.append(fault.what)
+    if not faults:
+        raise CheckpointError(f"There is no checkpoint in {folder}")
+    raise CheckpointError(
+        f"None of the {len(faults)} checkpoints in {folder} is intact; the newest: {faults[0]}",
+        "Delete the run's folder to start it anew",
+    )
+
+
+def unpack(files: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
+    """The tensors of one file of a checkpoint.
+
+    Raises:
+        CheckpointError: it is missing or no safetensors file.
+    """
+    try:
+        return safetensors.torch.load(files[f"{name}.safetensors"])
+    except (KeyError, SafetensorError) as error:
+        raise CheckpointError(f"The checkpoint has no readable {name}.safetensors") from error
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def _pack(tensors: Mapping[str, Tensor]) -> bytes:
+    return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
+
+
+def _retire(newest: Path) -> None:
+    """Delete what is older than the last checkpoints that are intact; ``newest`` is verified."""
+    intact = 1
+    for path in checkpoints_in(newest.parent):
+        if _step_of(path) >= _step_of(newest):
+            continue
+        if intact < KEPT and _is_intact(path):
+            intact += 1
+            continue
+        with store.disk_errors(path):
+            path.unlink() if path.is_symlink() or path.is_file() else store.discard(path)
+
+
+def _is_intact(path: Path) -> bool:
+    try:
+        store.read_sealed(path)
+    except CheckpointError:
+        return False
+    return not path.is_symlink()
+
+
+def _place(scene: Scene, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+    if any(value.device != device for value in tensors.values()) or any(
+        tensors[name] is not value for name, value in scene.parameters().items()
+    ):
+        scene.replace({name: value.detach().to(device) for name, value in tensors.items()})
+
+
+def _restore(
+    manifest: dict[str, Any],
+    files: dict[str, bytes],
+    prior: Prior,
+    recipe: Recipe | None,
+    device: torch.device,
+) -> Run:
+    """The run that a verified checkpoint describes."""
+    facts = _facts(manifest)
+    fingerprint = prior.fingerprint()
+    if changed := sorted(
+        k for k in {*fingerprint, *facts["prior"]} if fingerprint.get(k) != facts["prior"].get(k)
+    ):
+        raise PriorError(
+            f"The run was started with another prior: {', '.join(changed)} differ",
+            "Resume it with the prior that it was started with, or start it anew",
+        )
+    recipe = recipe or serial.recipe_from(facts["recipe"])
+    data = serial.recipe_to(recipe)
+    if data != _normal(facts["recipe"]):
+        raise InputError(
+            f"The run was started with another recipe than this {recipe.name!r}",
+            "Resume it without a recipe, or start a new run",
+        )
+    scene = restore_scene(facts, files, recipe, device)
+    optimiser = Adam()
+    optimiser.load_tensors(unpack(files, "optimiser"), scene)
+    prior_and_count = Counting(prior, facts["evaluations"])
+    growth = {name: value.to(device) for name, value in unpack(files, "growth").items()}
+    return Run(
+        *(facts["prompt"], recipe, prior_and_count, scene, Randomness(facts["seed"]), device),
+        optimiser=optimiser,
+        memory={name: value.to(device) for name, value in unpack(files, "memory").items()},
+        growth=growth,
+        fingerprint=fingerprint,
+        step=facts["step"],
+        skipped=facts["skipped"],
+        _recipe_data=data,
+    )
+
+
+def restore_scene(
+    facts: Mapping[str, Any], files: Mapping[str, bytes], recipe: Recipe, device: torch.device
+) -> Scene:
+    """The scene of a checkpoint.
+
+    Raises:
+        CheckpointError: its tensors are not those of the recipe's scene, or not finite.
+    """
+    scene = recipe.init.make(facts["prompt"], Randomness(facts["seed"]))
+    tensors = unpack(files, "scene")
+    try:
+        _place(scene, tensors, device)
+    except InputError as fault:
+        raise CheckpointError(fault.what, fault.next_step) from fault
+    return scene
+
+
+def _facts(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest's facts, with their types checked."""
+    wanted = {
+        **{"step": int, "skipped": int, "seed": int, "evaluations": int, "prompt": str},
+        **{"prior": dict, "recipe": dict},
+    }
+    for name, kind in wanted.items():
+        if not isinstance(manifest.get(name), kind):
+            raise CheckpointError(f"The checkpoint's manifest has no proper {name!r}")
+    return manifest
+
+
+def _normal(data: Any) -> Any:
+    """A recipe's data as it would be written today; parts from outside are compared as they are."""
+    try:
+        return serial.recipe_to(serial.recipe_from(data))
+    except InputError:
+        return data

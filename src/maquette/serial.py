@@ -1,0 +1,234 @@
+"""Recipes as plain data and back, so that a run can be read in ten years and never runs code.
+
+A part becomes ``{"part": "ISM", field: value, ...}``, a ramp ``{"ramp": "linear", "knots": ...}``; all
+else is numbers, strings, lists and maps. Reading goes by the type hints of the classes in the table
+below: an unknown part, an unknown field and a value of another type are refused. A part from outside
+the package can be written, but to read it back one has to bring the recipe's own file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import importlib
+import math
+import types
+import typing
+from typing import Any
+
+from maquette.errors import InputError
+from maquette.ramps import Ramp
+from maquette.recipe import Recipe
+
+__all__ = ["PARTS", "decode", "encode", "fields_of", "part_class", "recipe_from", "recipe_to"]
+
+PARTS: dict[str, str] = {
+    "Recipe": "maquette.recipe",
+}
+"""Every part class that a file may name, and the module it is defined in; a test keeps it complete."""
+
+SHAPES = ("linear", "cosine", "exponential", "steps")
+
+
+def recipe_to(recipe: Recipe) -> dict[str, Any]:
+    """``recipe`` as plain data."""
+    return encode(recipe, Recipe)
+
+
+def recipe_from(data: Any) -> Recipe:
+    """The recipe that plain data describes.
+
+    Raises:
+        InputError: an unknown part or field, a value of a wrong type, or no recipe at all.
+    """
+    return decode(data, Recipe, "recipe")
+
+
+def encode(value: Any, hint: Any = Any) -> Any:
+    """``value`` as plain data; whole numbers in real fields become real, so that equals look equal."""
+    if isinstance(value, Ramp):
+        return {"ramp": value.shape, "knots": [[float(p), float(v)] for p, v in value.knots]}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        part = type(value)
+        entries = {
+            name: encode(getattr(value, name), own) for name, own in fields_of(part).items()
+        }
+        home = {} if PARTS.get(part.__name__) == part.__module__ else {"from": part.__module__}
+        return {"part": part.__name__, **home, **entries}
+    if isinstance(value, tuple | list):
+        return [encode(item, own) for item, own in zip(value, _items(hint, value), strict=True)]
+    if isinstance(value, dict):
+        return {str(key): encode(item, _entry(hint)) for key, item in value.items()}
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _plain_number(value, hint)
+    if value is None or isinstance(value, bool | str):
+        return value
+    raise InputError(
+        f"A recipe holds {value!r}, which is no plain data",
+        "Make it a number, a string or a frozen dataclass of such",
+    )
+
+
+def decode(data: Any, hint: Any, where: str) -> Any:
+    """The value of type ``hint`` that plain data stands for.
+
+    Args:
+        data: what a JSON file held.
+        hint: a resolved type hint.
+        where: the place, as in ``recipe.objective.guidance_scale``, for messages.
+
+    Raises:
+        InputError: ``data`` is not of that type.
+    """
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _decode_union(data, hint, where)
+    if hint is Any:
+        return data
+    if origin is typing.Literal:
+        if data in typing.get_args(hint):
+            return data
+        raise _wrong(data, " or ".join(map(repr, typing.get_args(hint))), where)
+    if origin is tuple:
+        return _decode_tuple(data, hint, where)
+    if origin is dict:
+        if not isinstance(data, dict):
+            raise _wrong(data, "a map", where)
+        return {key: decode(item, _entry(hint), f"{where}.{key}") for key, item in data.items()}
+    if hint is Ramp:
+        return _decode_ramp(data, where)
+    if hint in (int, float, bool, str, type(None)):
+        return _decode_scalar(data, hint, where)
+    return _decode_part(data, hint, where)
+
+
+def fields_of(part: type) -> dict[str, Any]:
+    """Names and resolved type hints of the fields that a part is made with."""
+    hints = _hints(part)
+    return {f.name: hints[f.name] for f in dataclasses.fields(part) if f.init}
+
+
+def part_class(name: Any, where: str = "recipe") -> type:
+    """The class of the table called ``name``; raises InputError with the nearest ones."""
+    if not isinstance(name, str) or name not in PARTS:
+        near = difflib.get_close_matches(str(name), PARTS, n=3, cutoff=0.4)
+        hint = f"Did you mean {', '.join(near)}" if near else ""
+        raise InputError(f"{where} names {name!r}, which is no part of Maquette", hint)
+    return getattr(importlib.import_module(PARTS[name]), name)
+
+
+@functools.cache
+def _hints(part: type) -> dict[str, Any]:
+    return typing.get_type_hints(part)
+
+
+def _decode_union(data: Any, hint: Any, where: str) -> Any:
+    choices = typing.get_args(hint)
+    # A map can only be the choice that is a part or a ramp: its own error then says more.
+    if isinstance(data, dict):
+        maps = [c for c in choices if (c is Ramp) == ("ramp" in data) and c not in _SCALARS]
+        if len(maps) == 1:
+            return decode(data, maps[0], where)
+    for choice in choices:
+        try:
+            return decode(data, choice, where)
+        except InputError:
+            continue
+    raise _wrong(data, " or ".join(_name(c) for c in choices), where)
+
+
+def _decode_tuple(data: Any, hint: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(data, list | tuple):
+        raise _wrong(data, "a list", where)
+    own = _items(hint, data)
+    if len(own) != len(data):
+        raise _wrong(data, f"a list of {len(own)}", where)
+    return tuple(
+        decode(item, hint, f"{where}.{i}") for i, (item, hint) in enumerate(zip(data, own, strict=True))
+    )
+
+
+def _decode_ramp(data: Any, where: str) -> Ramp:
+    if not isinstance(data, dict) or set(data) != {"ramp", "knots"} or data["ramp"] not in SHAPES:
+        raise _wrong(data, f"a ramp ({', '.join(SHAPES)})", where)
+    knots = decode(data["knots"], tuple[tuple[float, float], ...], where)
+    if not knots or list(knots) != sorted(knots, key=lambda knot: knot[0]):
+        raise _wrong(data["knots"], "knots in rising order of progress", where)
+    return Ramp(knots, data["ramp"])
+
+
+def _decode_scalar(data: Any, hint: type, where: str) -> Any:
+    if hint is float and isinstance(data, str) and data in _ENDLESS:
+        return _ENDLESS[data]
+    if hint is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if type(data) is not hint or (hint is float and not math.isfinite(data)):
+        raise _wrong(data, _name(hint), where)
+    return data
+
+
+def _decode_part(data: Any, hint: Any, where: str) -> Any:
+    if not isinstance(data, dict) or "part" not in data:
+        raise _wrong(data, f"a part that is a {_name(hint)}", where)
+    if "from" in data:
+        raise InputError(
+            f"{where} uses {data['part']}, which is defined in {data['from']} and not in Maquette",
+            "Pass that file again: --recipe path/to/file.py:name",
+        )
+    part = part_class(data["part"], where)
+    if not issubclass(part, hint):
+        raise _wrong(data["part"], f"a {_name(hint)}", where)
+    known = fields_of(part)
+    given = {key: item for key, item in data.items() if key != "part"}
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint_text = f"Did you mean {near[0]}" if near else f"It has {', '.join(known)}"
+            raise InputError(f"{part.__name__} at {where} has no field {key!r}", hint_text)
+    values = {key: decode(item, known[key], f"{where}.{key}") for key, item in given.items()}
+    try:
+        return part(**values)
+    except TypeError as error:
+        raise InputError(f"{part.__name__} at {where} lacks a field ({error})") from error
+
+
+_SCALARS = (int, float, bool, str, type(None))
+_ENDLESS = {"inf": math.inf, "-inf": -math.inf}
+
+
+def _plain_number(value: float, hint: Any) -> float | int | str:
+    accepted = typing.get_args(hint) or (hint,)
+    if isinstance(value, int) and float in accepted and int not in accepted:
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        if math.isnan(value):
+            raise InputError("A recipe holds a number that is none (NaN)")
+        return "inf" if value > 0 else "-inf"
+    return value
+
+
+def _items(hint: Any, values: Any) -> tuple[Any, ...]:
+    """The hints of a tuple's items."""
+    for choice in (hint, *typing.get_args(hint)):
+        if typing.get_origin(choice) is tuple:
+            own = typing.get_args(choice)
+            return (own[0],) * len(values) if own[-1] is Ellipsis else own
+    return (Any,) * len(values)
+
+
+def _entry(hint: Any) -> Any:
+    """The hint of a map's values."""
+    for choice in (hint, *typing.get_args(hint)):
+        if typing.get_origin(choice) is dict:
+            return typing.get_args(choice)[1]
+    return Any
+
+
+def _name(hint: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    return names.get(hint) or getattr(hint, "__name__", str(hint))
+
+
+def _wrong(data: Any, wanted: str, where: str) -> InputError:
+    return InputError(f"{where} must be {wanted}, not {str(data)[:60]!r}")

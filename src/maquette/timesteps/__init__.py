@@ -1,0 +1,1 @@
+"""Timestep samplers: how much noise?"""

@@ -1,0 +1,26 @@
+"""One timestep for a whole batch, whatever the sampler within."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from maquette.noise import NoiseSchedule
+from maquette.randomness import Randomness
+from maquette.records import Views
+from maquette.timesteps.base import Timesteps
+
+__all__ = ["Shared"]
+
+
+@dataclass(frozen=True)
+class Shared(Timesteps):
+    """What ``inner`` draws for the first view, given to all (as LucidDreamer does)."""
+
+    inner: Timesteps
+    """Draws the one timestep."""
+
+    def draw(self, views: Views, schedule: NoiseSchedule, random: Randomness) -> Tensor:
+        # Keyed by view 0 wherever the batch begins, so that its parts share the timestep too.
+        return self.inner.draw(views[:1], schedule, random.from_view(0)).expand(len(views)).clone()

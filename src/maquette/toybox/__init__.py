@@ -1,0 +1,1 @@
+"""The toy world: parametric objects with exact geometry, their captions and their pictures."""

@@ -1,0 +1,179 @@
+"""The stages of training: autoencoder, diffusion model, judge. Each is a loss on the common loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import affine_grid, grid_sample, interpolate, l1_loss, mse_loss
+
+from maquette.noise import NoiseSchedule
+from maquette.toybox.captions import VIEWS
+from maquette.toybox.dataset import Dataset
+from maquette.toybox.networks import Size, autoencoder, judge_clip, judge_views, text_encoder
+from maquette.toybox.networks import token_ids, unet
+from maquette.toybox.trainer import Plan, Team, train_stage
+
+__all__ = ["TextAndUnet", "encode_all", "train_clip", "train_unet", "train_vae", "train_views"]
+
+SCHEDULE = NoiseSchedule.scaled_linear()
+
+
+class TextAndUnet(nn.Module):
+    """The text encoder and the U-Net, trained as one."""
+
+    def __init__(self, size: Size, vocabulary_size: int) -> None:
+        super().__init__()
+        self.unet, self.text = unet(size), text_encoder(vocabulary_size)
+
+    def forward(self, noised: Tensor, t: Tensor, ids: Tensor) -> Tensor:
+        """The head's output ``[B, 4, h, w]`` for token numbers ``[B, L]``."""
+        states = self.text(ids).last_hidden_state
+        return self.unet(noised, t, encoder_hidden_states=states).sample
+
+
+def pictures_of(data: Dataset, rows: np.ndarray, device: str) -> Tensor:
+    """Pictures ``[B, 3, S, S]`` in [-1, 1]."""
+    pictures = torch.from_numpy(data.pictures[rows]).to(device)
+    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def train_vae(size: Size, data: Dataset, plan: Plan, team: Team, seed: int) -> Any:
+    """L1 on pictures and on their differences; a little noise keeps the latent space smooth."""
+    network = autoencoder(size).to(team.device, memory_format=torch.channels_last)
+
+    def loss(draws: np.random.Generator, step: int) -> Tensor:
+        pictures = pictures_of(data, draws.integers(0, len(data), plan.batch), team.device)
+        noise = torch.from_numpy(draws.standard_normal((plan.batch, 4, *_quarter(pictures))))
+        with _fast(team.device):
+            latents = network.encode(pictures.contiguous(memory_format=torch.channels_last)).latents
+            drawn = network.decode(latents + 0.1 * noise.to(latents)).sample
+        drawn, latents = drawn.float(), latents.float()
+        # Unit size keeps the added noise meaningful: without it the latents would outgrow it.
+        size_penalty = (latents.square().mean() - 1).square() + latents.mean((0, 2, 3)).square().sum()
+        return l1_loss(drawn, pictures) + _edges(drawn, pictures) + 0.01 * size_penalty
+
+    return train_stage(plan, network, loss, team, seed=seed)
+
+
+@torch.no_grad()
+def encode_all(vae: Any, data: Dataset, device: str) -> tuple[Tensor, float]:
+    """Latents ``[N, 4, h, w]`` float16 scaled to unit deviation, and the factor that scales them."""
+    parts = []
+    for start in range(0, len(data), 512):
+        pictures = pictures_of(data, np.arange(start, min(start + 512, len(data))), device)
+        with _fast(device):
+            parts.append(vae.encode(pictures).latents.half().cpu())
+    latents = torch.cat(parts)
+    factor = 1.0 / float(latents[:8192].float().std())
+    return latents * factor, factor
+
+
+def train_unet(
+    size: Size,
+    latents: Tensor,
+    ids: Tensor,
+    plan: Plan,
+    team: Team,
+    seed: int,
+    picture: Callable[[nn.Module, int], None] | None = None,
+) -> TextAndUnet:
+    """Denoising with a v-head (Salimans and Ho 2022), uniform in t."""
+    network = TextAndUnet(size, int(ids.max()) + 1).to(team.device)
+    if team.device == "cpu":
+        from diffusers.models.attention_processor import AttnProcessor
+
+        # Written-out attention trains faster than the fused one on a CPU at these sizes.
+        network.unet.set_attn_processor(AttnProcessor())
+    latents, ids = latents.to(team.device), ids.to(team.device)
+
+    def loss(draws: np.random.Generator, step: int) -> Tensor:
+        rows = torch.from_numpy(draws.integers(0, len(latents), plan.batch)).to(team.device)
+        # Stratified in t, which lowers the variance of the loss for nothing.
+        strata = (np.arange(plan.batch) + draws.random(plan.batch)) / plan.batch
+        t = torch.from_numpy((strata * len(SCHEDULE)).astype(np.int64)).to(team.device)
+        clean = latents[rows].float()
+        noise = torch.from_numpy(draws.standard_normal(clean.shape, np.float32)).to(team.device)
+        with _fast(team.device):
+            head = network(SCHEDULE.add_noise(clean, noise, t), t, ids[rows])
+        return mse_loss(head.float(), SCHEDULE.v_target(clean, noise, t))
+
+    return train_stage(plan, network, loss, team, seed=seed, picture=picture)  # type: ignore
+
+
+def train_clip(
+    size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team, seed: int
+) -> Any:
+    """Contrastive learning (Radford et al. 2021) on disturbed pictures, so that it judges renders."""
+    ids = token_ids(tokenize, data.captions)
+    told = np.flatnonzero([bool(caption) for caption in data.captions])
+    network = judge_clip(size, len(tokenize)).to(team.device)
+
+    def loss(draws: np.random.Generator, step: int) -> Tensor:
+        rows = draws.choice(told, plan.batch, replace=False)
+        pictures = disturbed(pictures_of(data, rows, team.device), draws)
+        with _fast(team.device):
+            answer = network(
+                input_ids=ids[rows].to(team.device), pixel_values=pictures, return_loss=True
+            )
+        return answer.loss.float()
+
+    return train_stage(plan, network, loss, team, seed=seed)
+
+
+def train_views(
+    size: Size, clip: Any, data: Dataset, plan: Plan, team: Team, seed: int
+) -> Any:
+    """View words of objects that have a front, starting from the judge's vision transformer."""
+    network = judge_views(size, VIEWS)
+    network.vision_model.load_state_dict(clip.vision_model.state_dict())
+    network = network.to(team.device)
+    rows_with_front = np.flatnonzero(data.has_front)
+
+    def loss(draws: np.random.Generator, step: int) -> Tensor:
+        rows = draws.choice(rows_with_front, plan.batch)
+        labels = torch.from_numpy(data.views[rows]).to(team.device)
+        with _fast(team.device):
+            pictures = disturbed(pictures_of(data, rows, team.device), draws)
+            answer = network(pixel_values=pictures, labels=labels)
+        return answer.loss.float()
+
+    return train_stage(plan, network, loss, team, seed=seed)
+
+
+def disturbed(pictures: Tensor, draws: np.random.Generator) -> Tensor:
+    """Pictures moved, scaled, blurred, relit and made noisy at random, ``[B, 3, S, S]``."""
+    count, side = pictures.shape[0], pictures.shape[-1]
+    zoom = draws.uniform(0.85, 1.15, count)
+    move = draws.uniform(-0.08, 0.08, (count, 2))
+    maps = np.zeros((count, 2, 3), np.float32)
+    maps[:, 0, 0] = maps[:, 1, 1] = zoom
+    maps[:, :, 2] = move
+    grid = affine_grid(torch.from_numpy(maps).to(pictures), list(pictures.shape), False)
+    pictures = grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    if draws.random() < 0.5:
+        small = max(int(side / draws.uniform(1.2, 2.5)), 8)
+        pictures = interpolate(
+            interpolate(pictures, small, mode="bilinear", antialias=True), side, mode="bilinear"
+        )
+    contrast = torch.from_numpy(draws.uniform(0.85, 1.1, (count, 1, 1, 1))).to(pictures)
+    strength = torch.from_numpy(draws.uniform(0, 0.15, (count, 1, 1, 1))).to(pictures)
+    noise = torch.from_numpy(draws.standard_normal(pictures.shape, np.float32)).to(pictures)
+    return (pictures * contrast + strength * noise).clamp(-1, 1)
+
+
+def _edges(drawn: Tensor, pictures: Tensor) -> Tensor:
+    rows = l1_loss(drawn.diff(dim=2), pictures.diff(dim=2))
+    return rows + l1_loss(drawn.diff(dim=3), pictures.diff(dim=3))
+
+
+def _quarter(pictures: Tensor) -> tuple[int, int]:
+    return pictures.shape[2] // 4, pictures.shape[3] // 4
+
+
+def _fast(device: str) -> torch.autocast:
+    # bfloat16 needs no loss scaling; it is also the faster form on CPUs with AVX-512 BF16.
+    return torch.autocast(device, torch.bfloat16)

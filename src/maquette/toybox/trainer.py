@@ -1,0 +1,199 @@
+"""One training loop for every network here: resumable, averaged, on one process or several.
+
+Each process computes the gradient of its own part of the batch and all apply the mean, so that the
+processes stay equal. What a step draws is keyed by (seed, step, process): an interrupted training
+goes on where it stopped. The rate is constant after a warm-up and falls to zero over the last part,
+so that the end may be moved while it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+__all__ = ["Plan", "Team", "train_stage"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast one network is trained.
+
+    Attributes:
+        name: the stage, also the name of its checkpoint.
+        steps: optimiser steps.
+        batch: pictures of a step and process.
+        rate: AdamW's learning rate after the warm-up.
+        warmup: steps over which the rate rises.
+        cooldown: share of the steps, at the end, over which the rate falls to zero.
+        average: decay of the weights' moving average.
+        every: steps between checkpoints, each with a line in the log.
+    """
+
+    name: str
+    steps: int
+    batch: int
+    rate: float
+    warmup: int = 200
+    cooldown: float = 0.3
+    average: float = 0.999
+    every: int = 250
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of ``step``."""
+        left = (self.steps - step) / max(self.cooldown * self.steps, 1)
+        return self.rate * min(1.0, (step + 1) / self.warmup, max(left, 0.01))
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes that train together, and where.
+
+    Attributes:
+        rank: number of this process.
+        size: how many there are.
+        device: ``cpu`` or ``cuda``.
+        folder: where checkpoints and logs are written.
+    """
+
+    rank: int
+    size: int
+    device: str
+    folder: Path
+
+    def mean_(self, gradients: list[Tensor]) -> None:
+        """Replace gradients by their mean over all processes, in place."""
+        if self.size == 1:
+            return
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        torch.distributed.all_reduce(flat)
+        flat /= self.size
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]),
+                                  strict=True):  # fmt: skip
+            gradient.copy_(part.view_as(gradient))
+
+    def draws(self, seed: int, step: int) -> np.random.Generator:
+        """The random numbers of this process for one step."""
+        key = np.array([seed, step * 64 + self.rank], np.uint64)
+        return np.random.Generator(np.random.Philox(key=key))
+
+
+def train_stage(
+    plan: Plan,
+    network: nn.Module,
+    loss: Callable[[np.random.Generator, int], Tensor],
+    team: Team,
+    *,
+    seed: int,
+    picture: Callable[[nn.Module, int], None] | None = None,
+) -> nn.Module:
+    """Train ``network`` and return its moving average.
+
+    Args:
+        loss: the mean loss of a fresh batch, from random numbers and the step.
+        picture: called with the averaged network at every checkpoint, to write samples.
+    """
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, betas=(0.9, 0.99))
+    averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    path = team.folder / f"{plan.name}.safetensors"
+    step = _load(path, network, optimiser, averaged) if path.exists() else 0
+    losses, started, first = [], time.monotonic(), step
+    while step < plan.steps:
+        for group in optimiser.param_groups:
+            group["lr"] = plan.rate_at(step)
+        optimiser.zero_grad(set_to_none=True)
+        value = loss(team.draws(seed, step), step)
+        value.backward()
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        team.mean_(gradients)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        _average(averaged, network, min(plan.average, (1 + step) / (10 + step)))
+        losses.append(float(value.detach()))
+        if step % plan.every == 0 or step == plan.steps:
+            if team.rank == 0:
+                _save(path, network, optimiser, averaged, step)
+                speed = (step - first) * plan.batch * team.size / (time.monotonic() - started)
+                _log(team.folder, plan, step, float(np.mean(losses)), speed, team.size)
+                if picture is not None:
+                    _with(network, averaged, lambda net: picture(net, step))  # noqa: B023
+            losses = []
+    network.load_state_dict(averaged)
+    return network.eval()
+
+
+def _average(averaged: dict[str, Tensor], network: nn.Module, decay: float) -> None:
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                averaged[name].lerp_(value, 1 - decay)
+            else:
+                averaged[name].copy_(value)
+
+
+def _with(network: nn.Module, weights: dict[str, Tensor], use: Callable[[nn.Module], None]) -> None:
+    kept = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    network.load_state_dict(weights)
+    with torch.no_grad():
+        use(network.eval())
+    network.load_state_dict(kept)
+    network.train()
+
+
+def _log(folder: Path, plan: Plan, step: int, loss: float, speed: float, processes: int) -> None:
+    line: dict[str, Any] = {
+        "stage": plan.name,
+        "step": step,
+        "samples": step * plan.batch * processes,
+        "loss": round(loss, 5),
+        "samples_per_second": round(speed, 1),
+        "unix_time": round(time.time()),
+    }
+    with (folder / "training.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    print(
+        f"{plan.name:6s} step {step:6d} of {plan.steps}  loss {loss:.4f}  "
+        f"{speed:.0f} samples/s  {plan.rate_at(step):.1e}",
+        flush=True,
+    )
+
+
+def _save(
+    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, averaged: dict, step: int
+) -> None:
+    tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in averaged.items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
+    partial = path.with_suffix(".part")
+    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, partial,
+              metadata={"step": str(step)})  # fmt: skip
+    partial.rename(path)
+
+
+def _load(
+    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, averaged: dict
+) -> int:
+    from safetensors import safe_open
+
+    tensors = load_file(path)
+    network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
+    averaged.update({k[8:]: v for k, v in tensors.items() if k.startswith("average.")})
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("adam."):
+            _, index, name = key.split(".", 2)
+            state.setdefault(int(index), {})[name] = value
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
+    with safe_open(path, framework="pt") as file:
+        return int((file.metadata() or {})["step"])
