@@ -1,8 +1,8 @@
 """Poses on a sphere, projection and rays: the only place where a frame convention lives.
 
-The world is right-handed with +Z up, and an object's front faces +X. A camera at azimuth 0 looks at
-that front; azimuth grows counter-clockwise seen from above, elevation is measured above the horizon.
-Camera axes are those of OpenCV (x right, y down, z forward). Pixel centres lie at +0.5.
+The world is right-handed with +Z up, and an object's front faces +X. A camera at azimuth 0 looks
+at that front; azimuth grows counter-clockwise seen from above, elevation is measured above the
+horizon. Camera axes are those of OpenCV (x right, y down, z forward). Pixel centres lie at +0.5.
 """
 
 import math
@@ -56,7 +56,7 @@ def camera_from_world(world_from_camera: Tensor) -> Tensor:
 
 
 def intrinsics_from_fov(fov_y_deg: Tensor, width: int, height: int) -> Tensor:
-    """Pinhole intrinsics ``[B, 3, 3]`` in pixels, from the vertical field of view ``[B]`` in degrees."""
+    """Pinhole matrices ``[B, 3, 3]`` in pixels, from vertical fields of view ``[B]`` in degrees."""
     focal = 0.5 * height / torch.tan(torch.deg2rad(fov_y_deg) / 2)
     matrix = torch.zeros(*fov_y_deg.shape, 3, 3, dtype=fov_y_deg.dtype, device=fov_y_deg.device)
     matrix[..., 0, 0], matrix[..., 1, 1] = focal, focal
@@ -68,7 +68,7 @@ def intrinsics_from_fov(fov_y_deg: Tensor, width: int, height: int) -> Tensor:
 def pixel_rays(world_from_camera: Tensor, intrinsics: Tensor, width: int, height: int) -> Tensor:
     """World-space ray directions ``[B, H, W, 3]`` through the pixel centres, with camera depth 1.
 
-    A point at z-depth ``d`` along a ray is ``centre + d * direction``; directions are not unit vectors.
+    A point at z-depth ``d`` is ``centre + d * direction``; directions are not unit vectors.
     """
     options = {"dtype": intrinsics.dtype, "device": intrinsics.device}
     ys, xs = torch.meshgrid(
@@ -83,7 +83,7 @@ def pixel_rays(world_from_camera: Tensor, intrinsics: Tensor, width: int, height
 def view_word(azimuth_deg: float, elevation_deg: float, *, overhead_above_deg: float = 50.0) -> str:
     """The field's view word for a direction: ``front``, ``side``, ``back`` or ``overhead``.
 
-    Front lies within 45 degrees of azimuth 0 and back beyond 135, as in DreamFusion and threestudio.
+    Front lies within 45 degrees of azimuth 0 and back beyond 135, as in threestudio.
     """
     if elevation_deg > overhead_above_deg:
         return "overhead"

@@ -61,7 +61,7 @@ class AlphaEntropy(Loss):
 
 @dataclass(frozen=True)
 class OpacityEntropy(Loss):
-    """Binarise the Gaussians: the mean binary entropy of their opacities (SuGaR, section 4.1)."""
+    """Binarise the Gaussians: the mean binary entropy of their opacities (SuGaR)."""
 
     name: ClassVar[str] = "opacity entropy"
 
@@ -71,7 +71,7 @@ class OpacityEntropy(Loss):
 
 @dataclass(frozen=True)
 class Sparsity(Loss):
-    """Keep space empty: mean of sqrt(alpha^2 + 0.01) (DreamFusion's appendix, threestudio)."""
+    """Keep space empty: mean of sqrt(alpha^2 + 0.01) (threestudio's opacity penalty)."""
 
     name: ClassVar[str] = "sparsity"
 

@@ -1,8 +1,8 @@
 """The noise schedule: t to alpha and sigma, and every conversion between predictions.
 
 A noised latent is ``x_t = alpha_t x + sigma_t eps``. Discrete schedules index ``t`` as diffusers
-does, 0 to T - 1; ``t = -1`` stands for the clean picture (alpha 1, sigma 0), so that a DDIM step may
-start or end there. Flow models fit the same form with alpha = 1 - tau, sigma = tau. Everything
+does, 0 to T - 1; ``t = -1`` stands for the clean picture (alpha 1, sigma 0), so that a DDIM step
+may start or end there. Flow models fit the same form with alpha = 1 - tau, sigma = tau. Everything
 outside a prior sees noise predictions (eps) only; v-, x0- and flow-heads are converted here.
 """
 
@@ -85,7 +85,7 @@ class NoiseSchedule:
         return (noised - self.alpha(t, noised) * clean) / self.sigma(t, noised)
 
     def eps_from_v(self, noised: Tensor, v: Tensor, t: Tensor) -> Tensor:
-        """``eps = alpha v + sigma x_t`` for variance-preserving schedules (Salimans and Ho 2022)."""
+        """``eps = alpha v + sigma x_t``, variance-preserving schedules (Salimans and Ho 2022)."""
         return self.alpha(t, noised) * v + self.sigma(t, noised) * noised
 
     def eps_from_flow(self, noised: Tensor, velocity: Tensor, t: Tensor) -> Tensor:

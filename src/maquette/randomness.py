@@ -23,7 +23,7 @@ class Randomness:
     Attributes:
         seed: the run's seed, any integer.
         step: the step that draws belong to; ``at`` moves to another one.
-        first_view: the number of the batch's first view, so that parts of a batch draw as the whole.
+        first_view: number of the batch's first view, so that parts of a batch draw as the whole.
     """
 
     seed: int
@@ -42,11 +42,12 @@ class Randomness:
         """A fresh CPU generator for one purpose and one view of this step."""
         key = f"{self.seed}/{self.step}/{purpose}/{view}".encode()
         digest = hashlib.blake2b(key, digest_size=8).digest()
-        # A signed 63-bit seed, because ``manual_seed`` refuses larger ones.
+        # A signed 63-bit seed, as ``manual_seed`` refuses larger ones. The CPU's generator uses
+        # 32 bits of it: among 100 000 draws one pair may be equal, which harms nothing.
         return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
     def normal(self, purpose: str, like: Tensor) -> Tensor:
-        """Standard normal numbers in the shape ``[B, ...]`` of ``like``, row ``i`` keyed by view ``i``."""
+        """Standard normal numbers shaped ``[B, ...]`` as ``like``, each row keyed by its view."""
         rows = [
             torch.randn(like.shape[1:], generator=g, dtype=torch.float64)
             for g in self._rows(purpose, like.shape[0])

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -29,12 +29,13 @@ from maquette.recipe import Recipe
 from maquette.records import Guidance, Report, Views
 from maquette.scenes.base import Scene
 
-__all__ = ["Run", "checkpoints_in", "newest_checkpoint"]
+__all__ = ["Run", "checkpoints_in", "newest_checkpoint", "restore_scene"]
 
 KEPT = 2
 """Checkpoints that stay; the older one is there for the day the newer one is damaged."""
 
 Announce = Callable[[str], None]
+T = TypeVar("T")
 
 
 def _quiet(sentence: str) -> None:
@@ -210,7 +211,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
     return sorted(found, key=_step_of, reverse=True)
 
 
-def newest_checkpoint[T](
+def newest_checkpoint(
     folder: Path,
     read: Callable[[dict[str, Any], dict[str, bytes]], T],
     announce: Announce = _quiet,

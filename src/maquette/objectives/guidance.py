@@ -1,8 +1,8 @@
 """Classifier-free guidance: the one place where predictions are combined.
 
-The form is the one of diffusers, ``eps_base + scale (eps_text - eps_base)``: scale 0 is the base
-and scale 1 the text. DreamFusion and threestudio write ``eps_text + s (eps_text - eps_base)``, which
-is this form with ``scale = s + 1``. The base is the negative prompt, which is the empty prompt where
+The form is that of diffusers, ``eps_base + scale (eps_text - eps_base)``: scale 0 is the base and
+scale 1 the text. DreamFusion and threestudio write ``eps_text + s (eps_text - eps_base)``, which is
+this form with ``scale = s + 1``. The base is the negative prompt, which is the empty prompt where
 none was given.
 """
 

@@ -1,7 +1,7 @@
 """DDIM inversion: the noised latent that the prior itself would reach from a picture.
 
 Instead of drawing noise, walk the probability-flow ODE from the picture up to a noise level, with
-the unconditional prediction and long strides (Liang et al. 2024, LucidDreamer, section 4.2).
+the unconditional prediction and long strides (Liang et al. 2024, LucidDreamer, section 3.2).
 Objectives that compare two points of one path (ISM, TSM) share the walk.
 """
 
@@ -21,7 +21,7 @@ from maquette.records import Condition
 __all__ = ["Convention", "first_level", "invert", "invert_from"]
 
 Convention = Literal["paper", "code"]
-"""``paper``: walk from the clean latent. ``code``: from one noised a little, as LucidDreamer does."""
+"""``paper``: walk from the clean latent. ``code``: from one noised a little, as LucidDreamer."""
 
 CLEAN, CODE_START = -1, 1
 """Where the walk begins. LucidDreamer's index 0 is t = 1, because Stable Diffusion's timesteps are

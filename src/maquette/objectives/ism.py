@@ -23,7 +23,7 @@ __all__ = ["ISM"]
 class ISM(Objective):
     """``g = lambda w(t) [eps_cfg(x_t, t) - eps(x_s, s, null)]``, ``s = t - delta_t``.
 
-    Liang et al. 2024, LucidDreamer, section 4.2. ``x_s`` is inverted from the picture, and ``x_t``
+    Liang et al. 2024, LucidDreamer, section 3.2. ``x_s`` is inverted from the picture, and ``x_t``
     is one DDIM step further with ``eps(x_s, s, null)``, which is also the target. Inversion and
     target use the empty prompt, guidance the negative one (the same where none was given). ``s`` is
     held at the lowest level of the schedule, because no prediction exists for the clean latent.

@@ -164,6 +164,17 @@ class GaussianMixture(Prior):
     def check(self, prompt: str) -> None:
         self._known(prompt)
 
+    def fingerprint(self) -> dict[str, str]:
+        # The default asks about the empty prompt alone, whose law may be the same while a text's
+        # differs.
+        rows = torch.stack([self._rows[text] for text in sorted(self._rows)])
+        noised = torch.linspace(-1, 1, self._means.shape[1], dtype=torch.float64)
+        noised = noised.reshape(1, *self.latent_shape).expand(len(rows), -1, -1, -1)
+        t = torch.full((len(rows),), len(self.schedule) // 2)
+        eps = self.predict(noised, t, [Condition(rows[:, None])])
+        laws = f"{len(rows)} texts {float(eps.mean()):.4g} {float(eps.std()):.4g}"
+        return {**super().fingerprint(), "laws": laws}
+
     def _known(self, text: str) -> str:
         bare, _, suffix = text.rpartition(", ")
         for candidate in (text, bare if suffix.endswith(" view") else text):

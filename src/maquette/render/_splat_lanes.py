@@ -9,11 +9,27 @@ registers are narrower, LLVM splits the vectors.
 
 from __future__ import annotations
 
+from typing import Any
+
 import llvmlite.binding
 from llvmlite import ir
 from numba.core import cgutils
 
-__all__ = ["WIDTH", "Index", "Lanes", "Pointer", "Total", "repeat", "sum_across"]
+__all__ = [
+    "WIDTH",
+    "Builder",
+    "Index",
+    "Lanes",
+    "Pointer",
+    "Total",
+    "Value",
+    "repeat",
+    "sum_across",
+]
+
+
+Builder = Any  # llvmlite.ir.IRBuilder, which carries no type hints,
+Value = Any  # and llvmlite.ir.Value, its numbers.
 
 
 def _widest() -> int:
@@ -29,11 +45,11 @@ VECTOR = ir.VectorType(FLOAT, WIDTH)
 class Lanes:
     """A vector of ``WIDTH`` float32 numbers in the program that is being written."""
 
-    def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
+    def __init__(self, builder: Builder, value: Value) -> None:
         self.builder, self.value = builder, value
 
     @staticmethod
-    def spread(builder: ir.IRBuilder, scalar: ir.Value) -> Lanes:
+    def spread(builder: Builder, scalar: Value) -> Lanes:
         """One scalar in all lanes."""
         first = builder.insert_element(
             ir.Constant(VECTOR, ir.Undefined), scalar, ir.Constant(INT32, 0)
@@ -42,13 +58,13 @@ class Lanes:
         return Lanes(builder, builder.shuffle_vector(first, first, zeros))
 
     @staticmethod
-    def constant(builder: ir.IRBuilder, *values: float) -> Lanes:
+    def constant(builder: Builder, *values: float) -> Lanes:
         """One number in all lanes, or one number for each."""
         if len(values) == 1:
             values = values * WIDTH
         return Lanes(builder, ir.Constant(VECTOR, [float(value) for value in values]))
 
-    def _lift(self, other: Lanes | float) -> ir.Value:
+    def _lift(self, other: Lanes | float) -> Value:
         return other.value if isinstance(other, Lanes) else self.constant(self.builder, other).value
 
     def __add__(self, other: Lanes | float) -> Lanes:
@@ -66,10 +82,10 @@ class Lanes:
     def __truediv__(self, other: Lanes | float) -> Lanes:
         return Lanes(self.builder, self.builder.fdiv(self.value, self._lift(other)))
 
-    def __gt__(self, other: Lanes | float) -> ir.Value:
+    def __gt__(self, other: Lanes | float) -> Value:
         return self.builder.fcmp_ordered(">", self.value, self._lift(other))
 
-    def __le__(self, other: Lanes | float) -> ir.Value:
+    def __le__(self, other: Lanes | float) -> Value:
         return self.builder.fcmp_ordered("<=", self.value, self._lift(other))
 
     def times_plus(self, factor: Lanes | float, term: Lanes | float) -> Lanes:
@@ -81,13 +97,11 @@ class Lanes:
         """Absolute values."""
         return self._intrinsic("llvm.fabs", [self.value])
 
-    def where(self, condition: ir.Value, other: Lanes | float) -> Lanes:
+    def where(self, condition: Value, other: Lanes | float) -> Lanes:
         """Own lanes where the condition holds, those of ``other`` elsewhere."""
-        return Lanes(
-            self.builder, self.builder.select(condition, self.value, self._lift(other))
-        )
+        return Lanes(self.builder, self.builder.select(condition, self.value, self._lift(other)))
 
-    def _intrinsic(self, name: str, arguments: list[ir.Value]) -> Lanes:
+    def _intrinsic(self, name: str, arguments: list[Value]) -> Lanes:
         signature = ir.FunctionType(VECTOR, [VECTOR] * len(arguments))
         function = cgutils.get_or_insert_function(
             self.builder.module, signature, f"{name}.v{WIDTH}f32"
@@ -98,7 +112,7 @@ class Lanes:
 class Index:
     """A 64-bit integer in the program that is being written."""
 
-    def __init__(self, builder: ir.IRBuilder, value: ir.Value | int) -> None:
+    def __init__(self, builder: Builder, value: Value | int) -> None:
         self.builder = builder
         self.value = ir.Constant(INT64, value) if isinstance(value, int) else value
 
@@ -108,14 +122,14 @@ class Index:
     def __mul__(self, other: Index | int) -> Index:
         return Index(self.builder, self.builder.mul(self.value, self._lift(other)))
 
-    def _lift(self, other: Index | int) -> ir.Value:
+    def _lift(self, other: Index | int) -> Value:
         return Index(self.builder, other).value if isinstance(other, int) else other.value
 
 
 class Pointer:
     """An address in an array of float32 or int64 numbers."""
 
-    def __init__(self, builder: ir.IRBuilder, address: ir.Value) -> None:
+    def __init__(self, builder: Builder, address: Value) -> None:
         self.builder, self.address = builder, address
 
     def __add__(self, steps: Index | int) -> Pointer:
@@ -140,7 +154,7 @@ class Pointer:
         """The integer here."""
         return Index(self.builder, self.builder.load(self.address))
 
-    def put(self, scalar: ir.Value) -> None:
+    def put(self, scalar: Value) -> None:
         """Write one number."""
         self.builder.store(scalar, self.address)
 
@@ -148,7 +162,7 @@ class Pointer:
 class Total:
     """A vector that is summed up over the turns of a loop, and lives in a register."""
 
-    def __init__(self, builder: ir.IRBuilder) -> None:
+    def __init__(self, builder: Builder) -> None:
         self.builder, self.place = builder, cgutils.alloca_once(builder, VECTOR)
         self.set(Lanes.constant(builder, 0.0))
 
@@ -170,13 +184,13 @@ class Total:
         self.set(self.now + a)
 
 
-def repeat(builder: ir.IRBuilder, begin: Index, end: Index):
+def repeat(builder: Builder, begin: Index, end: Index):
     """``with repeat(builder, begin, end) as i``: the loop over ``begin <= i < end``."""
     return _Loop(builder, begin, end)
 
 
 class _Loop:
-    def __init__(self, builder: ir.IRBuilder, begin: Index, end: Index) -> None:
+    def __init__(self, builder: Builder, begin: Index, end: Index) -> None:
         self.builder = builder
         self.loop = cgutils.for_range_slice(
             builder, begin.value, end.value, ir.Constant(INT64, 1), INT64
@@ -185,7 +199,7 @@ class _Loop:
     def __enter__(self) -> Index:
         return Index(self.builder, self.loop.__enter__()[0])
 
-    def __exit__(self, *details: object) -> None:
+    def __exit__(self, *details: Any) -> None:
         self.loop.__exit__(*details)
 
 

@@ -13,28 +13,44 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from maquette.render._splat_lanes import WIDTH, Index, Lanes, Pointer, Total, repeat, sum_across
+from maquette.render._splat_lanes import (
+    WIDTH,
+    Builder,
+    Index,
+    Lanes,
+    Pointer,
+    Total,
+    Value,
+    repeat,
+    sum_across,
+)
 from maquette.render.splat_torch import MIN_ALPHA, MIN_TRANSMITTANCE
 
 __all__ = ["FAINTEST", "TILE", "blend_splat", "next_item", "unblend_splat"]
 
-TILE = 32  # Pixels along a side; the state of a tile of RGB then fits the first cache.
+TILE = 64  # Pixels along a side: few splats are cut, and the state fits the second cache.
 FAINTEST = -math.log(MIN_ALPHA)  # The largest s that is drawn.
 SHARE = 8  # exp(-s) is the 8th power of a polynomial for exp(-s / 8).
 _POLYNOMIAL = np.polynomial.Chebyshev.interpolate(
     lambda s: np.exp(-s / SHARE), 5, domain=[0.0, FAINTEST]
 ).convert(kind=np.polynomial.Polynomial)
 
-# The fields of a splat's record, in float32; its channels follow at FIELDS.
-CENTRE_X, CENTRE_Y, HALF_XX, XY, HALF_YY, FAINTNESS = range(6)
-EXTENT_X, EXTENT_Y, LEAN, INVERSE_YY, REACH = range(6, 11)
-FIELDS = 12
+# The fields of a splat's record, in float32; its channels follow at FIELDS. Centres are split into
+# whole pixels and the rest, so that a large picture does not cost digits. The matrix L = ((XX, 0),
+# (YX, YY)) whitens: with (e, u) = L (dx, dy), sigma = e^2 + u^2, a sum that cancels no digits.
+PIXEL_X, PIXEL_Y, REST_X, REST_Y, WHITE_XX, WHITE_YX, WHITE_YY, FAINTNESS = range(8)
+EXTENT_X, EXTENT_Y, LEAN, INVERSE_YY, REACH, FIELDS = range(8, 14)
+
+# An intrinsic's parameters are types, to be matched by name; the values come as ``arguments``.
+# ruff: noqa: ARG001
+emitted: Any = intrinsic
 
 _log = logging.getLogger("maquette.render")
 _announced = False
@@ -48,12 +64,12 @@ def _announce() -> None:
         _log.warning("compiling the CPU renderer, once; this takes some seconds")
 
 
-@intrinsic
-def next_item(typing_context, counter):  # noqa: ANN001, ANN201
+@emitted
+def next_item(_typing_context, counter):
     """Take the next work item: add one to ``counter[0]`` atomically and return its old value."""
     _announce()
 
-    def write(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+    def write(context, builder, signature, arguments):
         place = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         return builder.atomic_rmw("add", place, ir.Constant(ir.IntType(64), 1), "monotonic")
 
@@ -63,26 +79,26 @@ def next_item(typing_context, counter):  # noqa: ANN001, ANN201
 class _Splat:
     """A splat's record, spread over lanes."""
 
-    def __init__(self, record: Pointer) -> None:
-        self.half_xx, self.xy = (record + HALF_XX).spread(), (record + XY).spread()
-        self.half_yy, self.faintness = (record + HALF_YY).spread(), (record + FAINTNESS).spread()
-        self.record = record
-
-    def channel(self, index: int) -> Lanes:
-        return (self.record + FIELDS + index).spread()
+    def __init__(self, record: Pointer, channels: int) -> None:
+        fields = (WHITE_XX, WHITE_YX, WHITE_YY, FAINTNESS)
+        self.xx, self.yx, self.yy, self.faintness = ((record + field).spread() for field in fields)
+        self.channels = [(record + FIELDS + k).spread() for k in range(channels)]
 
 
 class _Column:
-    """Offsets of one column's pixels, and what the form s(dx, dy) becomes when dx is fixed."""
+    """What of s(dx, dy) stays the same over a column of pixels, where dx is fixed."""
 
     def __init__(self, splat: _Splat, left: Lanes, x: Lanes) -> None:
-        self.dx = left + Lanes.constant(left.builder, *range(WIDTH)) - x
-        self.constant = (splat.half_xx * self.dx).times_plus(self.dx, splat.faintness)
-        self.slope = splat.xy * self.dx
+        dx = left + Lanes.constant(left.builder, *range(WIDTH)) - x
+        self.splat = splat
+        self.e = splat.xx * dx
+        self.constant = self.e.times_plus(self.e, splat.faintness)
+        self.start = splat.yx * dx
 
-    def faintness(self, splat: _Splat, dy: Lanes) -> Lanes:
-        """s along the row at ``dy``: 0 would be opaque, ``FAINTEST`` is the last that is drawn."""
-        return splat.half_yy.times_plus(dy, self.slope).times_plus(dy, self.constant)
+    def row(self, dy: Lanes) -> tuple[Lanes, Lanes]:
+        """u and s along the row at ``dy``; s = 0 is opaque, s = FAINTEST the last that is drawn."""
+        u = self.splat.yy.times_plus(dy, self.start)
+        return u, u.times_plus(u, self.constant)
 
 
 def _power(s: Lanes) -> Lanes:
@@ -96,7 +112,9 @@ def _power(s: Lanes) -> Lanes:
     return power
 
 
-def _blend_pixels(s: Lanes, transmittance: Lanes, max_alpha: Lanes):  # noqa: ANN202
+def _blend_pixels(
+    s: Lanes, transmittance: Lanes, max_alpha: Lanes
+) -> tuple[Lanes, Lanes, Lanes, Lanes]:
     """Weight, alpha and unclamped alpha of a splat (0 where not drawn), and the T behind it."""
     power = _power(s)
     alpha = power.where(power <= max_alpha, max_alpha).where(s <= FAINTEST, 0.0)
@@ -114,11 +132,11 @@ class _Sweep:
     row after its last.
     """
 
-    def __init__(self, builder: ir.IRBuilder, planes: Pointer, work: Pointer, count: int) -> None:
+    def __init__(self, builder: Builder, planes: Pointer, work: Pointer, count: int) -> None:
         self.builder, self.planes, self.work = builder, planes, work
         self.row_length = count * TILE
 
-    def columns(self, number: ir.Value):  # noqa: ANN201
+    def columns(self, number: Value) -> Any:
         return repeat(self.builder, Index(self.builder, 0), Index(self.builder, number))
 
     def bounds(self, column: Index) -> tuple[Index, Index, Index]:
@@ -133,7 +151,7 @@ class _Sweep:
         return Lanes.spread(self.builder, number)
 
 
-def _pointers(context, builder, signature, arguments) -> list:  # noqa: ANN001
+def _pointers(context: Any, builder: Builder, signature: Any, arguments: Any) -> list[Any]:
     """Arrays become pointers to their first element; scalars stay."""
     found = []
     for kind, value in zip(signature.args, arguments, strict=True):
@@ -144,31 +162,30 @@ def _pointers(context, builder, signature, arguments) -> list:  # noqa: ANN001
     return found
 
 
-@intrinsic
-def blend_splat(typing_context, channels, planes, work, number, records, start, x, y, max_alpha):  # noqa: ANN001, ANN201
+@emitted
+def blend_splat(_typing_context, channels, planes, work, number, records, start, x, y, max_alpha):
     """Blend one splat into a tile: ``number`` columns of ``work``, its record at ``start``.
 
     ``x`` and ``y`` are its centre, counted from the centre of the tile's first pixel.
     """
 
-    def write(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+    def write(context, builder, signature, arguments):
         _, planes, work, number, records, start, x, y, max_alpha = _pointers(
             context, builder, signature, arguments
         )
         count = channels.count
-        splat = _Splat(records + Index(builder, start))
+        splat = _Splat(records + Index(builder, start), count)
         x, y, limit = (Lanes.spread(builder, scalar) for scalar in (x, y, max_alpha))
-        colours = [splat.channel(k) for k in range(count)]
         sweep = _Sweep(builder, planes, work, 1 + count)
         with sweep.columns(number) as column:
             left, first, after = sweep.bounds(column)
             form = _Column(splat, sweep.lanes(left), x)
             with repeat(builder, first, after) as row:
                 pixels = sweep.pixels(left, row)
-                s = form.faintness(splat, sweep.lanes(row) - y)
+                _, s = form.row(sweep.lanes(row) - y)
                 weight, _, _, behind = _blend_pixels(s, pixels.load(), limit)
                 pixels.store(behind)
-                for k, colour in enumerate(colours):
+                for k, colour in enumerate(splat.channels):
                     plane = pixels + TILE * (1 + k)
                     plane.store(weight.times_plus(colour, plane.load()))
         return context.get_dummy_value()
@@ -178,26 +195,25 @@ def blend_splat(typing_context, channels, planes, work, number, records, start, 
     return types.void(*kinds), write
 
 
-@intrinsic
+@emitted
 def unblend_splat(
-    typing_context, channels, planes, work, number, records, start, x, y, max_alpha, sums, slot  # noqa: ANN001
-):  # noqa: ANN201
+    _typing_context, channels, planes, work, number, records, start, x, y, max_alpha, sums, slot
+):
     """Walk past one splat again, from front to back, and write its sums from ``sums[slot]`` on.
 
     With w the weight, g the gradient of the pixel's channels, c the splat's and R the light that is
     still behind it (<g, channels behind>), the gradient of alpha times alpha is
-    v = w <g, c> - R alpha / (1 - alpha). The sums are those of v, v dx, v dy, v dx^2, v dx dy and
-    v dy^2, then of w g for each channel.
+    v = w <g, c> - R alpha / (1 - alpha). The sums are those of v, v e, v u, v e^2, v e u and v u^2,
+    then of w g for each channel.
     """
 
-    def write(context, builder, signature, arguments):  # noqa: ANN001, ANN202
+    def write(context, builder, signature, arguments):
         _, planes, work, number, records, start, x, y, max_alpha, sums, slot = _pointers(
             context, builder, signature, arguments
         )
         count = channels.count
-        splat = _Splat(records + Index(builder, start))
+        splat = _Splat(records + Index(builder, start), count)
         x, y, limit = (Lanes.spread(builder, scalar) for scalar in (x, y, max_alpha))
-        colours = [splat.channel(k) for k in range(count)]
         totals = [Total(builder) for _ in range(6)]
         of_channels = [Total(builder) for _ in range(count)]
         of_rows = [Total(builder) for _ in range(3)]
@@ -209,12 +225,11 @@ def unblend_splat(
                 total.set(Lanes.constant(builder, 0.0))
             with repeat(builder, first, after) as row:
                 pixels = sweep.pixels(left, row)
-                dy = sweep.lanes(row) - y
-                s = form.faintness(splat, dy)
+                u, s = form.row(sweep.lanes(row) - y)
                 weight, alpha, power, behind = _blend_pixels(s, pixels.load(), limit)
                 pixels.store(behind)
                 gain = (pixels + TILE * 2).load()
-                for k, (colour, total) in enumerate(zip(colours, of_channels, strict=True)):
+                for k, (colour, total) in enumerate(zip(splat.channels, of_channels, strict=True)):
                     gradient = (pixels + TILE * (3 + k)).load()
                     gain = gradient.times_plus(colour, gain)
                     total.add_product(weight, gradient)
@@ -223,9 +238,9 @@ def unblend_splat(
                 (pixels + TILE).store(light)
                 v = (gain - light * (alpha / (1.0 - alpha))).where(power <= limit, 0.0)
                 of_rows[0].add(v)
-                of_rows[1].add_product(v, dy)
-                of_rows[2].add_product(v * dy, dy)
-            _close_column(totals, of_rows, form.dx)
+                of_rows[1].add_product(v, u)
+                of_rows[2].add_product(v * u, u)
+            _close_column(totals, of_rows, form.e)
         packed = sum_across([total.now for total in totals + of_channels])
         for i, lanes in enumerate(packed):
             (sums + Index(builder, slot) + i * WIDTH).store(lanes)
@@ -236,13 +251,13 @@ def unblend_splat(
     return types.void(*kinds, sums, types.int64), write
 
 
-def _close_column(totals: list[Total], of_rows: list[Total], dx: Lanes) -> None:
-    """Turn a column's sums of v, v dy and v dy^2 into the six of the splat: dx was constant."""
-    v, v_y, v_yy = (total.now for total in of_rows)
-    v_x = v * dx
+def _close_column(totals: list[Total], of_rows: list[Total], e: Lanes) -> None:
+    """Turn a column's sums of v, v u and v u^2 into the six of the splat: e was constant."""
+    v, v_u, v_uu = (total.now for total in of_rows)
+    v_e = v * e
     totals[0].add(v)
-    totals[1].add(v_x)
-    totals[2].add(v_y)
-    totals[3].add_product(v_x, dx)
-    totals[4].add_product(v_y, dx)
-    totals[5].add(v_yy)
+    totals[1].add(v_e)
+    totals[2].add(v_u)
+    totals[3].add_product(v_e, e)
+    totals[4].add_product(v_u, e)
+    totals[5].add(v_uu)

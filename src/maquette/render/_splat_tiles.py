@@ -13,64 +13,93 @@ from numba import njit
 
 from maquette.render._splat_lanes import WIDTH
 from maquette.render._splat_pixels import (
-    CENTRE_X,
-    CENTRE_Y,
     EXTENT_X,
     EXTENT_Y,
-    HALF_XX,
-    HALF_YY,
     INVERSE_YY,
     LEAN,
+    PIXEL_X,
+    PIXEL_Y,
     REACH,
+    REST_X,
+    REST_Y,
     TILE,
-    XY,
+    WHITE_XX,
+    WHITE_YX,
     blend_splat,
     next_item,
     unblend_splat,
 )
-from maquette.render._splat_project import OPTIONS, SLACK, UNSEEN
+from maquette.render._splat_project import OPTIONS, SLACK
 
-__all__ = ["blend_tiles", "count_tiles", "fill_tiles", "unblend_tiles"]
+__all__ = ["blend_tiles", "fill_tiles", "order_views", "unblend_tiles"]
+
+
+DIGIT = 11  # Bits that one pass of the depth sort looks at; three passes see all of a float32.
 
 
 @njit(**OPTIONS)
-def count_tiles(rects, views, tiles_x, tiles_y, slots, starts):
-    """Where each splat's slots and each tile's list begin; returns the number of pairs."""
-    count, tiles = rects.shape[0] // views, tiles_x * tiles_y
-    starts[:] = 0
-    pairs = 0
-    for b in range(views):
-        for at in range(b * count, (b + 1) * count):
-            slots[at] = pairs
+def order_views(counter, rects, depths, tiles_x, counts, order, seen, spans):
+    """Per view: tiles per splat, splats per tile, and what is seen, from near to far."""
+    views, count = order.shape
+    spare = np.empty(count, np.int32)
+    histogram = np.empty(1 << DIGIT, np.int64)
+    while True:
+        b = next_item(counter)
+        if b >= views:
+            return
+        counts[b] = 0
+        number = 0
+        for i in range(count):
+            at = b * count + i
             left, top, right, bottom = rects[at, 0], rects[at, 1], rects[at, 2], rects[at, 3]
+            spans[at] = (right - left) * (bottom - top) if right > 0 else 0
             if right == 0:
                 continue
-            pairs += (right - left) * (bottom - top)
+            order[b, number] = i
+            number += 1
             for row in range(top, bottom):
                 for column in range(left, right):
-                    starts[b * tiles + row * tiles_x + column + 1] += 1
-    slots[views * count] = pairs
-    for tile in range(views * tiles):
-        starts[tile + 1] += starts[tile]
-    return pairs
+                    counts[b, row * tiles_x + column] += 1
+        seen[b] = number
+        keys = depths[b * count : (b + 1) * count].view(np.uint32)
+        sort_pass(keys, order[b], spare, number, 0, histogram)
+        sort_pass(keys, spare, order[b], number, DIGIT, histogram)
+        sort_pass(keys, order[b], spare, number, 2 * DIGIT, histogram)
+        order[b, :number] = spare[:number]
 
 
 @njit(**OPTIONS)
-def fill_tiles(sorted_keys, rects, tiles_x, tiles_y, slots, starts, pairs):
-    """Write ``(splat, slot)`` into the tiles' lists, from near to far."""
-    views, count = sorted_keys.shape
-    tiles = tiles_x * tiles_y
-    ends = starts[:-1].copy()
-    for b in range(views):
-        for rank in range(count):
-            key = sorted_keys[b, rank]
-            if key == UNSEEN:
-                break
-            at = b * count + np.int64(key & np.uint64(0xFFFFFFFF))
+def sort_pass(keys, source, target, number, shift, histogram):
+    """A stable pass of a radix sort of ids by the bits of depths, which order like depths."""
+    mask = np.uint32((1 << DIGIT) - 1)
+    histogram[:] = 0
+    for rank in range(number):
+        histogram[(keys[source[rank]] >> np.uint32(shift)) & mask] += 1
+    before = 0
+    for digit in range(histogram.shape[0]):
+        histogram[digit], before = before, before + histogram[digit]
+    for rank in range(number):
+        digit = (keys[source[rank]] >> np.uint32(shift)) & mask
+        target[histogram[digit]] = source[rank]
+        histogram[digit] += 1
+
+
+@njit(**OPTIONS)
+def fill_tiles(counter, order, seen, rects, tiles_x, slots, starts, pairs):
+    """Write ``(splat, slot)`` into the lists of each view's tiles, from near to far."""
+    views, count = order.shape
+    tiles = (starts.shape[0] - 1) // views
+    while True:
+        b = next_item(counter)
+        if b >= views:
+            return
+        ends = starts[b * tiles : (b + 1) * tiles].copy()
+        for rank in range(seen[b]):
+            at = b * count + order[b, rank]
             slot = slots[at]
             for row in range(rects[at, 1], rects[at, 3]):
                 for column in range(rects[at, 0], rects[at, 2]):
-                    tile = b * tiles + row * tiles_x + column
+                    tile = row * tiles_x + column
                     pairs[ends[tile], 0] = at
                     pairs[ends[tile], 1] = slot
                     ends[tile] += 1
@@ -85,8 +114,8 @@ def plan_columns(record, left, top, columns, rows, work):
     rows are those of the ellipse over just this column: its upper edge is highest at the ellipse's
     own top or, if that lies outside the column, at the nearer side.
     """
-    x = record[CENTRE_X] - np.float32(left) - np.float32(0.5)
-    y = record[CENTRE_Y] - np.float32(top) - np.float32(0.5)
+    x = (record[PIXEL_X] - np.float32(left)) + (record[REST_X] - np.float32(0.5))
+    y = (record[PIXEL_Y] - np.float32(top)) + (record[REST_Y] - np.float32(0.5))
     first = max(np.ceil(x - record[EXTENT_X]), np.float32(0))
     last = min(np.floor(x + record[EXTENT_X]), np.float32(columns - 1))
     above = max(np.ceil(y - record[EXTENT_Y]), np.float32(0))
@@ -113,10 +142,9 @@ def plan_columns(record, left, top, columns, rows, work):
 @njit(**OPTIONS)
 def edge(record, dx, side):
     """The offset dy of the ellipse's lower (side 1) or upper (-1) edge at dx, with some slack."""
-    half = record[XY] * dx
-    room = half * half - np.float32(4) * record[HALF_YY] * (record[HALF_XX] * dx * dx - record[REACH])
-    root = np.sqrt(max(room, np.float32(0)))
-    return (side * root - half) * record[INVERSE_YY] + side * SLACK
+    e = record[WHITE_XX] * dx
+    root = np.sqrt(max(record[REACH] - e * e, np.float32(0)))
+    return (side * root - record[WHITE_YX] * dx) * record[INVERSE_YY] + side * SLACK
 
 
 @njit(**OPTIONS)

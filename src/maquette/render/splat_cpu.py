@@ -2,27 +2,30 @@
 
 The same function as :func:`maquette.render.splat_torch.rasterize`, about a thousand times faster.
 Splats are projected into records (``_splat_project``), sorted by depth, dropped into the lists of
-32 x 32 tiles (``_splat_tiles``), and blended tile by tile in vector registers (``_splat_pixels``).
+64 x 64 tiles (``_splat_tiles``), and blended tile by tile in vector registers (``_splat_pixels``).
 Backward walks each tile from front to back a second time. Every number is added up in an order that
 does not depend on threads, so results are the same bits for any number of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from maquette.errors import InputError
 from maquette.render._splat_lanes import WIDTH
 from maquette.render._splat_pixels import FIELDS, TILE
-from maquette.render._splat_project import project_splats, unproject_splats
-from maquette.render._splat_tiles import blend_tiles, count_tiles, fill_tiles, unblend_tiles
-from maquette.render.splat_torch import Splatted
+from maquette.render._splat_project import BLOCK, project_splats, unproject_splats
+from maquette.render._splat_tiles import blend_tiles, fill_tiles, order_views, unblend_tiles
+from maquette.render.splat_torch import FRUSTUM_MARGIN, Splatted
 
 __all__ = ["MAX_CHANNELS", "rasterize"]
 
@@ -71,10 +74,10 @@ def rasterize(
         quats.float(),
         scales.float(),
         opacities.float(),
-        features.float().reshape(-1, *features.shape[-2:]),
+        (features if features.ndim == 3 else features[None]).float(),
         screen_offsets.float(),
         camera_from_world.detach().float().expand(views, 4, 4),
-        intrinsics.detach().float(),
+        _lenses(intrinsics.detach().float(), width, height),
         (width, height),
         (eps2d, near, far),
         max_alpha,
@@ -86,53 +89,75 @@ class _Splat(torch.autograd.Function):
     """The forward and backward pass over all views."""
 
     @staticmethod
-    def forward(  # noqa: D102
-        ctx: Any,
-        *inputs: Any,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
         *tensors, size, limits, max_alpha = inputs
-        arrays = [tensor.detach().contiguous().numpy() for tensor in tensors]
-        means, quats, scales, opacities, features, _, poses, pinholes = arrays
-        views, count, channels = len(poses), len(means), features.shape[2]
+        arrays = _arrays(tensors)
+        views, count, channels = len(arrays[6]), len(arrays[0]), arrays[4].shape[2]
+        blocks = -(-count // BLOCK)
         stride = -(-(FIELDS + channels) // 16) * 16
         records = _empty(views * count, stride)
         rects = np.empty((views * count, 4), np.int16)
-        keys = np.empty((views, count), np.uint64)
+        depths = np.empty(views * count, np.float32)
         radii = torch.empty(views, count, 2, dtype=torch.int32)
         limits = tuple(np.float32(limit) for limit in limits)
-        _share(project_splats, *arrays, size, limits, records, rects, keys, radii.numpy())
+        _share(blocks, project_splats, *arrays, size, limits, records, rects, depths, radii.numpy())
         tiles = (-(-size[0] // TILE), -(-size[1] // TILE))
-        slots = np.empty(views * count + 1, np.int64)
-        starts = np.empty(views * tiles[0] * tiles[1] + 1, np.int64)
-        pairs = np.empty((count_tiles(rects, views, *tiles, slots, starts), 2), np.int32)
-        keys.sort(axis=1)
-        fill_tiles(keys, rects, *tiles, slots, starts, pairs)
+        starts, pairs, slots = _list_tiles(views, tiles, rects, depths)
         pictures = torch.empty(views, size[1], size[0], channels)
         alpha = torch.empty(views, size[1], size[0])
         tail = ((0,) * channels, *tiles, size, starts, pairs, records, np.float32(max_alpha))
-        _share(blend_tiles, *tail, pictures.numpy(), alpha.numpy())
-        ctx.tail, ctx.slots, ctx.arrays = tail, slots, arrays
-        ctx.save_for_backward(pictures, alpha)
+        _share(len(starts) - 1, blend_tiles, *tail, pictures.numpy(), alpha.numpy())
+        ctx.tail, ctx.slots = tail, slots
+        ctx.save_for_backward(*tensors, pictures, alpha)
         ctx.mark_non_differentiable(radii)
         ctx.set_materialize_grads(True)
         return pictures, alpha, radii
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:  # noqa: D102
-        g_pictures, g_alpha = (g.float().contiguous().numpy() for g in gradients[:2])
-        means, quats, scales, opacities, features, _, poses, pinholes = ctx.arrays
-        size, pairs, records = ctx.tail[3], ctx.tail[5], ctx.tail[6]
-        forward = [tensor.numpy() for tensor in ctx.saved_tensors]
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        *inputs, pictures, alpha = _arrays(ctx.saved_tensors)
+        means, quats, scales, opacities, features, _, poses, lenses = inputs
+        starts, pairs, records = ctx.tail[4:7]
         sums = _empty(len(pairs), -(-(6 + features.shape[2]) // WIDTH) * WIDTH)
-        _share(unblend_tiles, *ctx.tail, *forward, g_pictures, g_alpha, sums)
-        shapes = [array.shape for array in ctx.arrays[:5]]
-        found = [torch.zeros(shape) for shape in shapes]
-        offsets = torch.zeros(len(poses), len(means), 2)
+        downstream = (pictures, alpha, *_arrays(gradients[:2]))
+        _share(len(starts) - 1, unblend_tiles, *ctx.tail, *downstream, sums)
+        shapes = [array.shape for array in inputs[:5]]
+        # NumPy's zeros cost nothing until they are touched, and wake no threads of torch.
+        found = [np.zeros(shape, np.float32) for shape in (*shapes, (len(poses), len(means), 2))]
         _share(
-            unproject_splats, means, quats, scales, opacities, poses, pinholes, size, records,
-            sums, ctx.slots, *(tensor.numpy() for tensor in found), offsets.numpy(),
+            -(-len(means) // BLOCK), unproject_splats, means, quats, scales, opacities, poses, lenses, records, sums,
+            ctx.slots, *found,
         )  # fmt: skip
-        return *found, offsets if ctx.needs_input_grad[5] else None, None, None, None, None, None
+        wanted = zip(found, ctx.needs_input_grad[:6], strict=True)
+        tensors = [torch.from_numpy(array) if wants else None for array, wants in wanted]
+        return *tensors, None, None, None, None, None
+
+
+def _lenses(intrinsics: Tensor, width: int, height: int) -> Tensor:
+    """``[B, 8]``: focal lengths, principal point, and the range of slopes along x, then along y."""
+    focal = intrinsics.diagonal(dim1=-2, dim2=-1)[:, :2]
+    principal, size = intrinsics[:, :2, 2], torch.tensor([width, height])
+    margin = FRUSTUM_MARGIN * 0.5 * size / focal
+    low, high = -principal / focal - margin, (size - principal) / focal + margin
+    return torch.cat([focal, principal, torch.stack([low, high], dim=-1).flatten(1)], dim=-1)
+
+
+def _list_tiles(
+    views: int, tiles: tuple[int, int], rects: np.ndarray, depths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where tiles' lists begin, the lists of ``(splat, slot)``, where splats' slots begin."""
+    count = len(rects) // views
+    per_tile = np.empty((views, tiles[0] * tiles[1]), np.int64)
+    order, seen = np.empty((views, count), np.int32), np.empty(views, np.int64)
+    spans = np.empty(views * count, np.int32)
+    _share(views, order_views, rects, depths, tiles[0], per_tile, order, seen, spans)
+    starts, slots = (
+        np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]) for sizes in (per_tile, spans)
+    )
+    pairs = np.empty((starts[-1], 2), np.int32)
+    _share(views, fill_tiles, order, seen, rects, tiles[0], slots, starts, pairs)
+    return starts, pairs, slots
 
 
 def _empty(rows: int, columns: int) -> np.ndarray:
@@ -140,19 +165,44 @@ def _empty(rows: int, columns: int) -> np.ndarray:
     return torch.empty(rows, columns).numpy()
 
 
-def _share(kernel: Any, *arguments: Any) -> None:
+def _arrays(tensors: Sequence[Tensor]) -> list[np.ndarray]:
+    """Tensors as contiguous arrays, which share their memory where they can."""
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
+
+
+def _share(items: int, kernel: Any, *arguments: Any) -> None:
     """Run a kernel on as many threads as torch uses; a shared counter hands out the work items."""
     counter = np.zeros(1, np.int64)
-    helpers = torch.get_num_threads() - 1
-    if helpers == 0:
+    helpers = min(torch.get_num_threads(), items) - 1
+    if helpers < 1:
         kernel(counter, *arguments)
         return
-    shares = [_pool(helpers).submit(kernel, counter, *arguments) for _ in range(helpers)]
+    shares = [
+        _pool(torch.get_num_threads() - 1).submit(kernel, counter, *arguments)
+        for _ in range(helpers)
+    ]
     kernel(counter, *arguments)
     for share in shares:
-        share.result()
+        # A helper that has not begun by now would find no work left.
+        if not share.cancel():
+            share.result()
 
 
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="splat")
+
+
+def _drop_outdated_caches() -> None:
+    """Forget compiled kernels that are older than any file they are made from.
+
+    Numba looks at a kernel's own file only, and would go on using the inner loops of yesterday.
+    """
+    newest = max(source.stat().st_mtime for source in Path(__file__).parent.glob("*splat*.py"))
+    for kernel in (project_splats, blend_tiles):
+        for index in Path(kernel.stats.cache_path or __file__).glob("_splat_*.nbi"):
+            if index.stat().st_mtime < newest:
+                index.unlink(missing_ok=True)
+
+
+_drop_outdated_caches()

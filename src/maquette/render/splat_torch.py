@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "FRUSTUM_MARGIN",
     "MIN_ALPHA",
     "MIN_TRANSMITTANCE",
     "Splatted",
@@ -33,7 +34,7 @@ class Splatted(NamedTuple):
     Attributes:
         features: ``[B, H, W, D]`` blended features, without any background.
         alpha: ``[B, H, W]`` coverage, one minus the transmittance that is left.
-        radii: int32 ``[B, N, 2]`` half extents in pixels along x and y, 0 where a splat is not seen.
+        radii: int32 ``[B, N, 2]`` half extents in pixels along x and y, 0 where not seen.
     """
 
     features: Tensor
@@ -42,7 +43,7 @@ class Splatted(NamedTuple):
 
 
 def rotation_from_quaternion(quats: Tensor) -> Tensor:
-    """Rotation matrices ``[..., 3, 3]`` of quaternions ``[..., 4]`` (w x y z, any length but zero)."""
+    """Rotation matrices ``[..., 3, 3]`` of quaternions ``[..., 4]`` (w x y z, not 0)."""
     w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -139,7 +140,7 @@ def _project(
     extent = torch.tensor(size).to(focal)
     margin = FRUSTUM_MARGIN * 0.5 * extent / focal
     held = torch.clamp(slopes, -principal / focal - margin, (extent - principal) / focal + margin)
-    jacobian = torch.cat([torch.diag_embed((focal / z)), (-focal * held / z)[:, :, None]], dim=-1)
+    jacobian = torch.cat([torch.diag_embed(focal / z), (-focal * held / z)[:, :, None]], dim=-1)
     root = jacobian @ pose[:3, :3] @ (rotation_from_quaternion(quats) * scales[:, None, :])
     return centres, root @ root.transpose(-1, -2), depths
 
@@ -147,7 +148,7 @@ def _project(
 def _extents(
     centres: Tensor, covariances: Tensor, opacities: Tensor, size: tuple[int, int]
 ) -> Tensor:
-    """Half extents int32 ``[N, 2]`` of the region where alpha reaches 1/255; 0 if off the picture."""
+    """Half extents int32 ``[N, 2]`` of where alpha reaches 1/255; 0 off the picture."""
     sigmas = torch.sqrt(2 * torch.log((opacities / MIN_ALPHA).clamp(min=1.0)))
     radii = torch.ceil(sigmas[:, None] * covariances.diagonal(dim1=-2, dim2=-1).sqrt())
     on_screen = (centres + radii > 0) & (centres - radii < torch.tensor(size).to(centres))
@@ -163,7 +164,7 @@ def _blend(
     size: tuple[int, int],
     max_alpha: float,
 ) -> Tensor:
-    """Blend splats that are sorted from near to far: ``[H, W, D + 1]``, the last channel is alpha."""
+    """Blend splats, sorted from near to far: ``[H, W, D + 1]``, alpha last."""
     width, height = size
     ys, xs = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     pixels = torch.stack([xs, ys], dim=-1).reshape(-1, 2).to(centres) + 0.5
@@ -173,7 +174,7 @@ def _blend(
         offsets = part[:, None] - centres  # [P, N, 2]
         sigma = 0.5 * torch.einsum("pni,nij,pnj->pn", offsets, conics, offsets)
         alpha = opacities * torch.exp(-sigma)
-        alpha = torch.where(alpha >= MIN_ALPHA, alpha.clamp(max=max_alpha), 0.0 * alpha)
+        alpha = torch.where(alpha >= MIN_ALPHA, alpha.clamp(max=max_alpha), 0.0)
         behind = torch.cumprod(1 - alpha, dim=1)  # [P, N], the transmittance behind each splat.
         before = torch.cat([torch.ones_like(behind[:, :1]), behind], dim=1)[:, :-1]
         weights = alpha * before * (behind > MIN_TRANSMITTANCE)

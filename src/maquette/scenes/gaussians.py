@@ -85,6 +85,8 @@ class Gaussians(Scene):
                 f"Points {list(points.shape)} and colours {list(colours.shape)} do not match",
                 "Give both as [N, 3]",
             )
+        if not bool(torch.isfinite(points).all()):
+            raise InputError("A point is not finite", "Look where the points came from")
         scale = neighbour_distance(points).clamp(MIN_SCALE, MAX_SCALE)
         sh = points.new_zeros(len(points), coefficient_count(sh_degree), 3)
         sh[:, 0] = (colours.to(points) - 0.5) / SH_CONSTANT
@@ -177,10 +179,10 @@ class Gaussians(Scene):
         return self._parameters["logit_opacities"].sigmoid()
 
     def render(self, views: Views, background: Tensor, *, geometry: bool = False) -> Render:
-        offsets = self.means.new_zeros(len(views), self.count, 2)
-        # Without a graph nobody can ask for a gradient on the screen.
-        offsets.requires_grad_(torch.is_grad_enabled())
-        pictures = render_gaussians(
+        offsets = None
+        if torch.is_grad_enabled():  # Without a graph nobody can ask for a gradient on the screen.
+            offsets = self.means.new_zeros(len(views), self.count, 2, requires_grad=True)
+        return render_gaussians(
             self.means,
             self.quats,
             self.scales,
@@ -190,38 +192,54 @@ class Gaussians(Scene):
             views.intrinsics.to(self.means),
             views.width,
             views.height,
-            background.to(self.means),
+            background=background.to(self.means),
+            depth=geometry,
+            normals=geometry,
             screen_offsets=offsets,
-            geometry=geometry,
-        )
-        return Render(
-            colour=pictures.colour,
-            alpha=pictures.alpha,
-            depth=pictures.depth,
-            normals=pictures.normals,
-            screen_offsets=offsets if offsets.requires_grad else None,
-            radii=pictures.radii,
         )
 
 
-def neighbour_distance(points: Tensor, neighbours: int = 3, rows: int = 1024) -> Tensor:
+@torch.no_grad()
+def neighbour_distance(points: Tensor, neighbours: int = 3) -> Tensor:
     """Root mean square distance ``[N]`` to the three nearest other points: how 3DGS sizes them.
 
-    Every point is compared with every other, ``rows`` at a time. Points without any neighbour get
-    ``LONE_SCALE``.
+    Exact. Points without any neighbour get ``LONE_SCALE``.
     """
     neighbours = min(neighbours, len(points) - 1)
     if neighbours < 1:
         return points.new_full((len(points),), LONE_SCALE)
-    nearest = []
-    for start in range(0, len(points), rows):
-        part = points[start : start + rows].detach()
-        # Differences, not the expanded square: near points must not cancel to zero distance.
-        distance = torch.cdist(part, points.detach(), compute_mode="donot_use_mm_for_euclid_dist")
-        own = torch.arange(len(part), device=points.device)
-        distance[own, own + start] = torch.inf
-        nearest.append(distance.topk(neighbours, largest=False).values)
-    return torch.cat(nearest).square().mean(1).sqrt()
+    boxes = _boxes(points, torch.arange(len(points), device=points.device))
+    low = torch.stack([points[box].amin(0) for box in boxes])
+    high = torch.stack([points[box].amax(0) for box in boxes])
+    result = torch.zeros_like(points[:, 0])
+    for number, box in enumerate(boxes):
+        # The neighbours inside the own box tell how far away nearer ones can at most be.
+        reach = _nearest(points, box, box, neighbours).max()
+        gap = torch.maximum(low - high[number], low[number] - high).clamp(min=0.0)
+        # A hair more, because the two distances are rounded differently.
+        near = torch.nonzero(gap.norm(dim=-1) <= 1.001 * reach)[:, 0].tolist()
+        others = torch.cat([boxes[other] for other in near])
+        result[box] = _nearest(points, box, others, neighbours).square().mean(1).sqrt()
+    return result
+
+
+def _nearest(points: Tensor, rows: Tensor, others: Tensor, count: int) -> Tensor:
+    """Distances ``[len(rows), count]`` to the nearest among others, a point itself excluded."""
+    # Differences, not the expanded square: near points must not cancel to zero distance.
+    exact = "donot_use_mm_for_euclid_dist"
+    distance = torch.cdist(points[rows], points[others], compute_mode=exact)
+    distance[rows[:, None] == others] = torch.inf
+    return distance.topk(count, largest=False).values
+
+
+def _boxes(points: Tensor, rows: Tensor, largest: int = 128) -> list[Tensor]:
+    """Indices of points that lie together: halved across the longest side until few are left."""
+    if len(rows) <= largest:
+        return [rows]
+    axis = int((points[rows].amax(0) - points[rows].amin(0)).argmax())
+    order = rows[points[rows, axis].sort(stable=True).indices]
+    middle = len(rows) // 2
+    return _boxes(points, order[:middle], largest) + _boxes(points, order[middle:], largest)
 
 
 def _leaves(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, grid_sample, interpolate, l1_loss, mse_loss
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate, l1_loss, mse_loss
 
 from maquette.noise import NoiseSchedule
 from maquette.toybox.captions import VIEWS
@@ -54,7 +54,9 @@ def train_vae(size: Size, data: Dataset, plan: Plan, team: Team, seed: int) -> A
         drawn, latents = drawn.float(), latents.float()
         # Unit size keeps the added noise meaningful: without it the latents would outgrow it.
         size_penalty = (latents.square().mean() - 1).square() + latents.mean((0, 2, 3)).square().sum()
-        return l1_loss(drawn, pictures) + _edges(drawn, pictures) + 0.01 * size_penalty
+        # Eight-pixel means hold the colours, which a small network loses before the shapes.
+        colours = l1_loss(avg_pool2d(drawn, 8), avg_pool2d(pictures, 8))
+        return l1_loss(drawn, pictures) + _edges(drawn, pictures) + colours + 0.01 * size_penalty
 
     return train_stage(plan, network, loss, team, seed=seed)
 

@@ -88,7 +88,7 @@ def _work(rank: int, processes: int, meeting: str, options: tuple, counts: dict[
     tokenize = tokenizer(folder / "tokenizer")
     if {"vae", "unet"} & set(stages):
         data = draw(folder, PRIOR_WORLD, pictures, size.picture)
-        plan = Plan("vae", counts["vae"], batch, 2e-3, average=0.995)
+        plan = Plan("vae", counts["vae"], batch, 1e-3, cooldown=0.46, average=0.995)
         vae = train_vae(size, data, plan, team, seed)
         if "unet" in stages:
             latents, factor = encode_all(vae, data, device)

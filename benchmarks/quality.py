@@ -1,0 +1,204 @@
+"""How good are the assets? Prompts of the toy world, made by each recipe, judged by the embedded judge.
+
+    python benchmarks/quality.py --out runs/quality --recipes sds csd ism --prompts 40
+
+Draws the prompts by ``--seed`` (a quarter of them colour pairs that the prior never saw), distils each
+with each recipe, judges eight views of every asset, and prints a table with 95 % bootstrap intervals.
+Finished jobs are kept in the output folder, so that an interrupted run goes on. Beside the table it
+writes ``sheet-RECIPE.png``, a contact sheet of all assets, and ``prior.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+ELEVATION_DEG, VIEWS, SIZE = 15.0, 8, 64
+MEASURES = ("prompt_right", "kind_right", "colour_right", "view_right", "clip_score")
+
+
+def prompts(count: int, seed: int) -> list[tuple[str, bool]]:
+    """``count`` prompts and whether their colour pair was held out; every fourth one is."""
+    from maquette.toybox.captions import caption, descriptions
+
+    random = np.random.Generator(np.random.Philox(key=seed))
+    chosen: list[tuple[str, bool]] = []
+    for held_out, share in ((False, count - count // 4), (True, count // 4)):
+        pool = descriptions(held_out)
+        kinds = list(dict.fromkeys(d.kind for d in pool))
+        # Kinds go round in a random order, so that each appears about equally often.
+        order = [kinds[i % len(kinds)] for i in random.permutation(len(kinds))] * (
+            1 + share // len(kinds)
+        )
+        for kind in order[:share]:
+            members = [d for d in pool if d.kind == kind]
+            chosen.append((caption(members[random.integers(len(members))]), held_out))
+    return chosen
+
+
+def make(job: tuple[str, str, int, str, str]) -> dict:
+    """Distil and judge one prompt with one recipe; the result is kept in the job's file."""
+    import torch
+
+    prompt, recipe_name, seed, out, settings = job
+    path = Path(out) / f"{recipe_name}-{prompt.replace(' ', '_')}-{seed}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    torch.set_num_threads(1)
+    from maquette.distill import distill
+    from maquette.export.sheet import to_uint8, write_png
+    from maquette.lookup import find_recipe
+    from maquette.overrides import override
+    from maquette.records import Views
+    from maquette.run import Run
+    from maquette.toybox.captions import parse
+
+    prior, judge = _models()
+    recipe = override(find_recipe(recipe_name), json.loads(settings))
+    started, cpu = time.monotonic(), time.process_time()
+    run = Run.start(prompt, recipe, prior, seed)
+    for _ in distill(run):
+        pass
+    seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu
+    views = Views.ring(VIEWS, elevation_deg=ELEVATION_DEG, size=SIZE)
+    with torch.no_grad():
+        pictures = run.scene.render(views, torch.ones(VIEWS, 3)).colour.clamp(0, 1)
+    write_png(path.with_suffix(".png"), to_uint8(torch.cat(list(pictures), dim=1)))
+    verdict = judge.verdict(pictures, parse(prompt), views)
+    result = {
+        "prompt": prompt,
+        "recipe": recipe_name,
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "evaluations": run.prior.evaluations,
+        "gaussians": run.scene.count,
+        **{name: getattr(verdict, name).mean().item() for name in MEASURES},
+    }
+    path.write_text(json.dumps(result))
+    return result
+
+
+def judge_prior(chosen: list[tuple[str, bool]], out: Path) -> list[dict]:
+    """What the prior itself draws for the same prompts: eight pictures each, two per view word."""
+    import torch
+
+    from maquette.export.sheet import to_uint8, write_png
+    from maquette.priors.sampling import sample_latents
+    from maquette.randomness import Randomness
+    from maquette.records import Views
+    from maquette.toybox.captions import VIEWS as WORDS
+    from maquette.toybox.captions import parse
+
+    prior, judge = _models()
+    angles = {"front": (0, 10), "side": (90, 10), "back": (180, 10), "overhead": (0, 60)}
+    chosen_angles = torch.tensor([angles[word] for word in WORDS * 2]).float()
+    ones = torch.ones(len(chosen_angles))
+    views = Views(chosen_angles[:, 0], chosen_angles[:, 1], ones * 3.3, ones * 43, SIZE, SIZE)
+    rows, results = [], []
+    for number, (prompt, _) in enumerate(chosen):
+        texts = [f"{prompt}, {word} view" for word in WORDS * 2]
+        pictures = prior.decode(sample_latents(prior, texts, Randomness(number)))
+        verdict = judge.verdict(pictures, parse(prompt), views)
+        results.append({name: getattr(verdict, name).mean().item() for name in MEASURES})
+        rows.append(torch.cat(list(pictures), dim=1))
+    write_png(out / "prior.png", to_uint8(torch.cat(rows, dim=0)))
+    return results
+
+
+def interval(values: list[float]) -> str:
+    """Mean and 95 % bootstrap interval over prompts."""
+    known = np.array([value for value in values if np.isfinite(value)])
+    if not len(known):
+        return "-"
+    random = np.random.Generator(np.random.Philox(key=0))
+    means = random.choice(known, (4000, len(known))).mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    scale = 1.0 if known.max() > 1.5 else 100.0
+    return f"{scale * known.mean():5.1f} [{scale * low:5.1f}, {scale * high:5.1f}]"
+
+
+def table(rows: dict[str, list[dict]]) -> None:
+    """Print one line per recipe."""
+    print(f"{'':22s}" + "".join(f"{name:>24s}" for name in MEASURES))
+    for name, results in rows.items():
+        cells = "".join(f"{interval([r[m] for r in results]):>24s}" for m in MEASURES)
+        print(f"{name:22s}{cells}")
+
+
+def sheet(out: Path, name: str, results: list[dict], seed: int) -> None:
+    """All assets of one recipe under each other, two columns of eight views."""
+    import torch
+    from PIL import Image
+
+    from maquette.export.sheet import to_uint8, write_png
+
+    files = [out / f"{name}-{r['prompt'].replace(' ', '_')}-{seed}.png" for r in results]
+    strips = [torch.from_numpy(np.array(Image.open(f))).float() / 255 for f in files]
+    if len(strips) % 2:
+        strips.append(torch.ones_like(strips[0]))
+    half = len(strips) // 2
+    pairs = [torch.cat(pair, dim=1) for pair in zip(strips[:half], strips[half:], strict=True)]
+    write_png(out / f"sheet-{name}.png", to_uint8(torch.cat(pairs, dim=0)))
+
+
+def main() -> None:
+    """Run all jobs and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--recipes", nargs="*", default=["sds", "csd", "ism"])
+    parser.add_argument("--prompts", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=2026, help="draws the prompts")
+    parser.add_argument("--run-seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", dest="settings")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    chosen = prompts(options.prompts, options.seed)
+    settings = json.dumps(options.settings)
+    jobs = [
+        (prompt, recipe, options.run_seed, str(options.out), settings)
+        for recipe in options.recipes
+        for prompt, _ in chosen
+    ]
+    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
+        results = list(pool.map(make, jobs))
+    rows = {"prior's own pictures": judge_prior(chosen, options.out)}
+    unseen = [held_out for _, held_out in chosen]
+    rows["  of these unseen"] = [r for r, u in zip(rows["prior's own pictures"], unseen,
+                                                   strict=True) if u]  # fmt: skip
+    for recipe in options.recipes:
+        rows[recipe] = [r for r in results if r["recipe"] == recipe]
+        rows[f"  {recipe}, unseen"] = [r for r, u in zip(rows[recipe], unseen, strict=True) if u]
+        sheet(options.out, recipe, rows[recipe], options.run_seed)
+    print(f"{platform.processor() or platform.machine()}, {datetime.date.today()}, "
+          f"{options.prompts} prompts of seed {options.seed}, {VIEWS} views at {SIZE} px")  # fmt: skip
+    table(rows)
+    for recipe in options.recipes:
+        seconds = np.array([r["cpu_seconds"] for r in rows[recipe]])
+        evaluations = np.mean([r["evaluations"] for r in rows[recipe]])
+        print(f"{recipe}: CPU seconds a run: median {np.median(seconds):.0f}, "
+              f"U-Net evaluations {evaluations:.0f}")  # fmt: skip
+
+
+_loaded: list = []
+
+
+def _models() -> tuple:
+    if not _loaded:
+        from maquette.priors.embedded import embedded, weights_folder
+        from maquette.toybox.judge import Judge
+
+        _loaded.append((embedded(), Judge.load(weights_folder() / "judge-64")))
+    return _loaded[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""What each command of the command line does; arguments become flags, docstrings their help."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from maquette.errors import InputError
+from maquette.lookup import DEFAULT_RECIPE
+
+if TYPE_CHECKING:
+    from maquette.generation import Watch
+
+__all__ = [
+    "doctor",
+    "evaluate",
+    "export",
+    "generate",
+    "prior",
+    "recipes",
+    "render",
+    "resume",
+    "toybox",
+]
+
+Given = tyro.conf.Positional
+Setting = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE")]
+
+
+def generate(
+    prompt: Given[str],
+    /,
+    recipe: str = DEFAULT_RECIPE,
+    prior: str = "embedded",
+    seed: int = 0,
+    out: Path = Path("runs"),
+    steps: int | None = None,
+    set: Setting = (),  # noqa: A002 - the flag is called --set.
+    device: str = "cpu",
+    threads: int | None = None,
+    checkpoint_every: int = 25,
+    preview_every: int = 25,
+    turntable: bool = True,
+    quiet: bool = False,
+) -> None:
+    """Make a 3D asset of a prompt; asked for again, it goes on where it was stopped.
+
+    Args:
+        prompt: What to make.
+        recipe: A name that "maquette recipes" lists, or path/to/file.py:function.
+        prior: "embedded", a folder in the diffusers layout, or path/to/file.py:function.
+        seed: Of every random draw.
+        out: Where run folders lie.
+        steps: Instead of the recipe's number of steps.
+        set: Change a setting of the recipe, as in objective.guidance_scale=10; may be repeated.
+        device: Where to compute: cpu or cuda.
+        threads: CPU threads; by default as many as PyTorch takes.
+        checkpoint_every: Steps between two checkpoints.
+        preview_every: Steps between two rewritings of preview.png; 0 for the end only.
+        turntable: Write turntable.mp4 at the end.
+        quiet: Print nothing but the folder at the end.
+    """
+    _use_threads(threads)
+    from maquette.cli_progress import Progress
+    from maquette.generation import generate as make
+
+    with Progress(quiet=quiet) as shown:
+        watch = _watch(shown, checkpoint_every, preview_every, turntable)
+        result = make(
+            prompt,
+            recipe=recipe,
+            prior=prior,
+            seed=seed,
+            out=out,
+            steps=steps,
+            settings=set,
+            device=device,
+            watch=watch,
+        )
+    print(result.folder)
+
+
+def resume(
+    folder: Given[Path],
+    /,
+    recipe: str | None = None,
+    prior: str | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    checkpoint_every: int = 25,
+    preview_every: int = 25,
+    turntable: bool = True,
+    quiet: bool = False,
+) -> None:
+    """Go on with a run that was stopped or killed, to the very bytes it would have had.
+
+    Args:
+        folder: Of the run.
+        recipe: Only for a recipe with parts from outside the package: path/to/file.py:function.
+        prior: Only where the prior has moved: its new place.
+        device: Where to compute: cpu or cuda.
+        threads: CPU threads; by default as many as PyTorch takes.
+        checkpoint_every: Steps between two checkpoints.
+        preview_every: Steps between two rewritings of preview.png; 0 for the end only.
+        turntable: Write turntable.mp4 at the end.
+        quiet: Print nothing but the folder at the end.
+    """
+    _use_threads(threads)
+    from maquette.cli_progress import Progress
+    from maquette.generation import resume as go_on
+
+    with Progress(quiet=quiet) as shown:
+        watch = _watch(shown, checkpoint_every, preview_every, turntable)
+        result = go_on(folder, recipe=recipe, prior=prior, device=device, watch=watch)
+    print(result.folder)
+
+
+def render(
+    source: Given[Path],
+    /,
+    path: Path | None = None,
+    views: int = 8,
+    size: int = 256,
+    recipe: str | None = None,
+) -> None:
+    """Draw a run (also one that is going on) or a PLY file from several sides.
+
+    Args:
+        source: A run's folder or a PLY file.
+        path: The PNG to write; by default render.png beside it.
+        views: Cameras around the object.
+        size: Side of each picture in pixels.
+        recipe: Only for a recipe with parts from outside the package.
+    """
+    if views < 1 or size < 2:
+        raise InputError(f"{views} views of {size} pixels make no picture")
+    from maquette.assets import write_preview
+    from maquette.generation import load
+
+    scene = load(source, recipe)
+    target = path or (source if source.is_dir() else source.parent) / "render.png"
+    write_preview(target, scene, views=views, size=size)
+    print(target)
+
+
+def export(
+    source: Given[Path],
+    /,
+    to: Literal["ply", "mp4", "gif", "png"] = "ply",
+    path: Path | None = None,
+    frames: int = 60,
+    size: int = 256,
+    recipe: str | None = None,
+) -> None:
+    """Write a run or a PLY file in another form: PLY, a film of a full turn, or a sheet of views.
+
+    Args:
+        source: A run's folder or a PLY file.
+        to: The form.
+        path: The file to write; by default export.<form> beside it.
+        frames: Of a film.
+        size: Side of each picture in pixels.
+        recipe: Only for a recipe with parts from outside the package.
+    """
+    from maquette import assets
+    from maquette.generation import load
+
+    scene = load(source, recipe)
+    target = path or (source if source.is_dir() else source.parent) / f"export.{to}"
+    if to == "ply":
+        assets.write_asset(target, scene)
+    elif to == "png":
+        assets.write_preview(target, scene, views=8, size=size)
+    else:
+        assets.write_turntable(target, scene, frames=frames, size=size)
+    print(target)
+
+
+def evaluate(folder: Given[Path], /) -> None:
+    """Measure a finished run: does it look like its prompt, from every side?
+
+    Args:
+        folder: Of the run.
+    """
+    from maquette.metrics.evaluate import evaluate_run
+
+    print(json.dumps(evaluate_run(folder), indent=2, default=str))
+
+
+def recipes(name: Annotated[str | None, tyro.conf.Positional] = None, /) -> None:
+    """List the recipes, or all settings of one, as --set takes them.
+
+    Args:
+        name: A recipe's name or path/to/file.py:function.
+    """
+    from maquette import cli_tables
+
+    if name is None:
+        cli_tables.show_recipes()
+    else:
+        cli_tables.show_settings(name)
+
+
+def prior(action: Given[Literal["train", "sample", "show"]], /) -> None:
+    """The embedded prior: train it, draw pictures with it, or tell about it.
+
+    Args:
+        action: Each has flags of its own: "maquette prior train --help".
+    """
+
+
+def toybox(action: Given[Literal["show"]], /) -> None:
+    """The procedural world that the embedded prior has seen.
+
+    Args:
+        action: "show" writes a sheet of its objects: "maquette toybox show --help".
+    """
+
+
+def doctor() -> None:
+    """Check this machine: what works, what does not, and what to do about it."""
+    from maquette.cli_tables import show_findings
+    from maquette.doctor import examine
+
+    if not show_findings(examine()):
+        sys.exit(1)
+
+
+def _watch(shown: Any, checkpoint_every: int, preview_every: int, turntable: bool) -> Watch:
+    from maquette.generation import Watch
+
+    return Watch(shown.report, shown.announce, checkpoint_every, preview_every, turntable)
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads is None:
+        return
+    if threads < 1:
+        raise InputError(f"{threads} threads cannot compute", "Give at least 1")
+    import torch
+
+    torch.set_num_threads(threads)

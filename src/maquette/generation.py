@@ -1,0 +1,332 @@
+"""From a prompt to a folder with an asset: the loop around the generator of reports.
+
+Everything that ``distill`` leaves out happens here: the run's folder and its lock, checkpoints,
+metrics, previews, signals, and the files at the end. The command line and Python programs call the
+same two functions. Nothing that watches a run changes it: with any cadence of checkpoints, previews
+and messages the asset is the same to the last byte.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from maquette import folders, lookup, serial, store
+from maquette.assets import ASSET, PREVIEW, TURNTABLE, write_asset, write_preview, write_turntable
+from maquette.distill import distill
+from maquette.errors import CheckpointError, InputError, NumericalError
+from maquette.journal import Journal
+from maquette.overrides import override
+from maquette.priors.base import Prior
+from maquette.recipe import Recipe
+from maquette.records import Report
+from maquette.run import Run, checkpoints_in, newest_checkpoint, restore_scene
+from maquette.scenes.base import Scene
+from maquette.signals import Signals, Stopped
+
+__all__ = ["Result", "Watch", "generate", "load", "resume"]
+
+RECIPE, RUN, RESULT, CHECKPOINTS = "recipe.json", "run.json", "result.json", "checkpoints"
+RESERVE_BYTES = 4 << 20
+"""Free space asked for beyond the checkpoints: the asset, the pictures and the journal."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Attributes:
+        folder: everything it wrote.
+        scene: the asset.
+        step: steps done.
+        evaluations: U-Net evaluations of single pictures.
+        fresh: False where the run had been finished before.
+    """
+
+    folder: Path
+    scene: Scene
+    step: int
+    evaluations: int
+    fresh: bool = True
+
+    @property
+    def asset(self) -> Path:
+        """The PLY file."""
+        return self.folder / ASSET
+
+
+def _ignore(_: object) -> None:
+    """Watches nothing."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a run is watched and kept; none of it changes what comes out.
+
+    Attributes:
+        on_report: called after every step.
+        announce: told in whole sentences what a user should know.
+        checkpoint_every: steps between two checkpoints.
+        preview_every: steps between two rewritings of ``preview.png``; 0 for the end only.
+        turntable: whether to write ``turntable.mp4`` at the end.
+    """
+
+    on_report: Callable[[Report], object] = _ignore
+    announce: Callable[[str], object] = _ignore
+    checkpoint_every: int = 25
+    preview_every: int = 25
+    turntable: bool = True
+
+    def __post_init__(self) -> None:
+        if self.checkpoint_every < 1 or self.preview_every < 0:
+            raise InputError(
+                f"Checkpoints every {self.checkpoint_every} and previews every "
+                f"{self.preview_every} steps are impossible",
+                "Give at least 1 for the former, and 0 or more for the latter",
+            )
+
+
+def generate(
+    prompt: str,
+    *,
+    recipe: Recipe | str | None = None,
+    prior: Prior | str = "embedded",
+    seed: int = 0,
+    out: Path | str = "runs",
+    steps: int | None = None,
+    settings: Iterable[str] = (),
+    device: str = "cpu",
+    watch: Watch | None = None,
+) -> Result:
+    """Make a 3D asset of ``prompt``.
+
+    The run has a folder of its own in ``out``, named by everything that determines it. Asked for
+    again, a run that was stopped goes on and one that is finished is returned as it is.
+
+    Args:
+        prompt: what to make; the prior must know its words.
+        recipe: a recipe, its name, or ``path/to/file.py:function``; None for the usual one.
+        prior: a prior, ``embedded``, a folder in the diffusers layout, or ``file.py:function``.
+        seed: of every random draw.
+        out: where run folders lie.
+        steps: instead of the recipe's number.
+        settings: texts like ``objective.guidance_scale=10`` that change the recipe.
+        device: where scene and prior live.
+        watch: callbacks and cadences.
+
+    Raises:
+        InputError: a bad prompt, recipe, setting or folder, or an unknown word.
+        RunError: the same run is going on in another process.
+        DiskError: the disk is full, read-only or failing; the last checkpoint is intact.
+        NumericalError: values stayed non-finite; the last good asset is in the folder.
+        Stopped: a signal came; everything is saved. It is a KeyboardInterrupt.
+    """
+    prompt = folders.check_prompt(prompt)
+    recipe = _recipe(recipe or lookup.DEFAULT_RECIPE, settings, steps)
+    named = lookup.prior_name(prior) if isinstance(prior, str) else prior.name
+    data = serial.recipe_to(recipe)
+    out = Path(out).expanduser()
+    folders.check_output(out, RESERVE_BYTES)
+    folder = folders.safe_join(out, folders.run_name(prompt, seed, data, named))
+    watch = watch or Watch()
+    if not folder.exists():
+        # What can be refused is refused before the first folder is made.
+        prior = _prior(prior, device)
+        prior.check(prompt)
+    _make(folder)
+    with folders.lock(folder):
+        about = {"prompt": prompt, "seed": seed, "prior": named}
+        if not (folder / RUN).exists():
+            store.write_json(folder / RECIPE, {"recipe": data})
+            store.write_json(folder / RUN, about)
+        elif {**about, "schema": store.SCHEMA} != store.read_json(folder / RUN):
+            raise CheckpointError(f"{folder} holds another run", "Choose another --out or --seed")
+        return _drive(folder, about, recipe, prior, device, watch)
+
+
+def resume(
+    folder: Path | str,
+    *,
+    prior: Prior | str | None = None,
+    recipe: Recipe | str | None = None,
+    device: str = "cpu",
+    watch: Watch | None = None,
+) -> Result:
+    """Go on with a run that was stopped, to the bytes it would have had.
+
+    Args:
+        folder: of the run.
+        prior: where the run's own is not found by its name, the same prior from elsewhere.
+        recipe: only for a run whose recipe holds parts from outside the package: the same recipe.
+        device: where to go on.
+        watch: callbacks and cadences.
+
+    Raises:
+        CheckpointError: this is no run, or no checkpoint is intact; nothing was changed.
+        PriorError: the prior is not the one that the run was started with.
+    """
+    folder = Path(folder)
+    about = store.read_json(_run_file(folder))
+    for name, kind in {"prompt": str, "seed": int, "prior": str}.items():
+        if not isinstance(about.get(name), kind):
+            raise CheckpointError(f"{folder / RUN} has no proper {name!r}")
+    with folders.lock(folder):
+        own = _own_recipe(folder, recipe)
+        return _drive(folder, about, own, prior or about["prior"], device, watch or Watch())
+
+
+def load(path: Path | str, recipe: Recipe | str | None = None) -> Scene:
+    """The scene of a run's newest intact checkpoint, or of a PLY file.
+
+    Raises:
+        CheckpointError: the folder is no run, or none of its checkpoints is intact.
+        InputError: the file is no PLY of Gaussians.
+    """
+    path = Path(path)
+    if path.suffix == ".ply":
+        from maquette.export.ply import read_ply
+
+        return read_ply(path)
+    _run_file(path)
+    return _newest_scene(path, _own_recipe(path, recipe)).scene
+
+
+def _drive(
+    folder: Path, about: dict, recipe: Recipe, prior: Prior | str, device: str, watch: Watch
+) -> Result:
+    """Start or resume the run in a locked folder and bring it to its end."""
+    if _is_finished(folder):
+        watch.announce(f"This run is finished already: {folder}")
+        return dataclasses.replace(_newest_scene(folder, recipe), fresh=False)
+    with Signals() as signals:
+        prior = _prior(prior, device)
+        if checkpoints_in(folder / CHECKPOINTS):
+            run = Run.resume(folder / CHECKPOINTS, prior, recipe, device, watch.announce)
+            watch.announce(f"Going on from step {run.step} of {recipe.steps}")
+        else:
+            run = Run.start(about["prompt"], recipe, prior, about["seed"], device)
+        folders.check_output(folder, 3 * run.state_bytes() + RESERVE_BYTES)
+        try:
+            _steps(run, folder, watch, signals)
+        except NumericalError as fault:
+            raise _keep_last_good(folder, run, fault) from fault
+        return _finish(run, folder, watch, signals)
+
+
+def _steps(run: Run, folder: Path, watch: Watch, signals: Signals) -> None:
+    """All steps that are left, each noted, some of them saved and shown."""
+    checkpoints = folder / CHECKPOINTS
+    if run.step == 0:
+        # The first checkpoint shows before any work that a checkpoint can be written.
+        run.save(checkpoints)
+    store.sweep(checkpoints)
+    journal = Journal(folder, run.step)
+    if not journal.complete:
+        watch.announce(f"{folder / 'metrics.jsonl'} had lost lines, and they stay lost")
+    try:
+        for report in distill(run):
+            journal.add(report)
+            watch.on_report(report)
+            last = run.step == run.recipe.steps
+            if last or signals.caught or run.step % watch.checkpoint_every == 0:
+                journal.sync()
+                run.save(checkpoints)
+            _obey(signals, folder, run.step)
+            if watch.preview_every and not last and run.step % watch.preview_every == 0:
+                write_preview(folder / PREVIEW, run.scene)
+    finally:
+        journal.close()
+
+
+def _finish(run: Run, folder: Path, watch: Watch, signals: Signals) -> Result:
+    """The files of a run whose steps are done; ``result.json`` comes last and says so."""
+    _obey(signals, folder, run.step)
+    write_asset(folder / ASSET, run.scene)
+    write_preview(folder / PREVIEW, run.scene)
+    _obey(signals, folder, run.step)
+    if watch.turntable:
+        write_turntable(folder / TURNTABLE, run.scene)
+    with store.disk_errors(folder / ASSET):
+        digest = store.sha256_of((folder / ASSET).read_bytes())
+    facts = {"step": run.step, "evaluations": run.prior.evaluations, "count": run.scene.count}
+    store.write_json(folder / RESULT, {**facts, "asset_sha256": digest})
+    return Result(folder, run.scene, run.step, run.prior.evaluations)
+
+
+def _obey(signals: Signals, folder: Path, step: int) -> None:
+    if signals.caught is not None:
+        raise Stopped(signals.caught, folder, step)
+
+
+def _keep_last_good(folder: Path, run: Run, fault: NumericalError) -> NumericalError:
+    """Write the asset of the newest checkpoint; the error then tells where it is."""
+    good = _newest_scene(folder, run.recipe)
+    write_asset(folder / ASSET, good.scene)
+    write_preview(folder / PREVIEW, good.scene)
+    return NumericalError(
+        f"The run stopped at step {run.step + 1}: {fault.what}; the asset of step {good.step} is in "
+        f"{folder / ASSET}",
+        fault.next_step,
+        site=fault.site,
+    )
+
+
+def _newest_scene(folder: Path, recipe: Recipe) -> Result:
+    def read(manifest: dict, files: dict[str, bytes]) -> Result:
+        scene = restore_scene(manifest, files, recipe, torch.device("cpu"))
+        return Result(folder, scene, manifest["step"], manifest["evaluations"])
+
+    return newest_checkpoint(folder / CHECKPOINTS, read)[1]
+
+
+def _is_finished(folder: Path) -> bool:
+    try:
+        result = store.read_json(folder / RESULT)
+        return store.sha256_of((folder / ASSET).read_bytes()) == result["asset_sha256"]
+    except (CheckpointError, OSError, KeyError):
+        return False
+
+
+def _run_file(folder: Path) -> Path:
+    if not (folder / RUN).is_file():
+        raise CheckpointError(
+            f"{folder} is no run: it has no {RUN}", "Give a folder that maquette generate made"
+        )
+    return folder / RUN
+
+
+def _own_recipe(folder: Path, given: Recipe | str | None) -> Recipe:
+    """The recipe that a run was started with, from its file; ``given`` lends the classes it needs."""
+    data = store.read_json(folder / RECIPE).get("recipe")
+    like = lookup.find_recipe(given) if isinstance(given, str) else given
+    recipe = serial.recipe_from(data, like)
+    if like is not None and like.name != recipe.name:
+        raise InputError(
+            f"{folder} was started with the recipe {recipe.name!r}, not {like.name!r}",
+            "Leave --recipe away, or give the very file that it was started with",
+        )
+    return recipe
+
+
+def _recipe(recipe: Recipe | str, settings: Iterable[str], steps: int | None) -> Recipe:
+    found = lookup.find_recipe(recipe) if isinstance(recipe, str) else recipe
+    if steps is not None:
+        found = dataclasses.replace(found, steps=steps)
+    found = override(found, settings)
+    if found.steps < 1 or found.views < 1:
+        raise InputError(f"A run of {found.steps} steps with {found.views} views cannot be made")
+    return found
+
+
+def _prior(prior: Prior | str, device: str) -> Prior:
+    return lookup.find_prior(prior, device) if isinstance(prior, str) else prior
+
+
+def _make(folder: Path) -> None:
+    with store.disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        store.sync_folder(folder.parent)
