@@ -1,4 +1,4 @@
-"""The shape of the package: imports point down and never round, and nothing in it can run code from a file."""
+"""The shape of the package: imports point down, never round; nothing runs code from a file."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def test_imports_point_down(path: Path) -> None:
         assert FLOOR_OF[unit] <= FLOOR_OF[own], f"{path} imports {imported}, which is above it"
         if FLOOR_OF[own] == FLOOR_OF[unit] == 1:
             is_contract = module == "base"
-            assert is_contract or (own, unit) in NEIGHBOURS, f"{path} imports its neighbour {imported}"
+            assert is_contract or (own, unit) in NEIGHBOURS, (
+                f"{path} imports its neighbour {imported}"
+            )
 
 
 def test_imports_go_nowhere_in_circles() -> None:
@@ -126,11 +128,11 @@ def test_no_file_can_run_code_or_hide_a_fault(path: Path) -> None:
         if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
             called = f"{function.value.id}.{function.attr}"
             assert called not in ("torch.load", "torch.save", "os.system"), where
-            # Networks draw their first weights from the global stream; only training makes networks.
+            # Networks draw first weights from the global stream; only training makes networks.
             assert called != "torch.manual_seed" or "toybox" in path.parts, where
             if called in ("np.load", "numpy.load"):
                 allowed = keywords.get("allow_pickle")
-                assert isinstance(allowed, ast.Constant) and allowed.value is False, where
+                assert getattr(allowed, "value", True) is False, where
         for name in ("shell", "trust_remote_code"):
             value = keywords.get(name)
             assert value is None or (isinstance(value, ast.Constant) and not value.value), where

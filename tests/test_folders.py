@@ -80,7 +80,9 @@ def test_name_tells_apart_all_that_makes_another_run() -> None:
     ]
     names = {folders.run_name(*run).casefold() for run in [base, *others]}
     assert len(names) == 6
-    assert folders.run_name(*base) == folders.run_name("a mug", 0, {"steps": 3, "name": "ism"}, "embedded")
+    assert folders.run_name(*base) == folders.run_name(
+        "a mug", 0, {"steps": 3, "name": "ism"}, "embedded"
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
 def test_output_that_may_not_be_written_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(DiskError, match="may not be written to"):
         folders.check_output(tmp_path / "new", 0)
 
@@ -136,7 +138,7 @@ def test_output_with_too_little_space_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     with pytest.raises(DiskError, match="1,000 bytes free, and a run needs 1,001"):
         folders.check_output(tmp_path, 1001)
     folders.check_output(tmp_path, 1000)
@@ -144,8 +146,11 @@ def test_output_with_too_little_space_is_refused(
 
 
 def test_lock_is_held_once_and_let_go(tmp_path: Path) -> None:
-    with folders.lock(tmp_path):
-        with pytest.raises(RunError, match="already running"), folders.lock(tmp_path):
-            pass
+    with (
+        folders.lock(tmp_path),
+        pytest.raises(RunError, match="already running"),
+        folders.lock(tmp_path),
+    ):
+        pass
     with folders.lock(tmp_path):
         pass

@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from maquette.distill import distill, step
 from maquette.errors import CheckpointError, InputError, NumericalError, PriorError
 from maquette.objectives.sds import SDS
@@ -91,7 +91,7 @@ def test_a_damaged_checkpoint_does_not_count_as_kept(tmp_path: Path) -> None:
 def test_another_prior_is_refused(tmp_path: Path) -> None:
     started(1).save(tmp_path)
     other = GaussianMixture.from_pictures({tiny.PROMPT: torch.zeros(24, 24, 3)}, name="shapes")
-    with pytest.raises(PriorError, match="another prior: .*eps"):
+    with pytest.raises(PriorError, match=r"another prior: .*eps"):
         Run.resume(tmp_path, other)
 
 
@@ -136,7 +136,9 @@ def test_state_that_is_not_finite_is_never_saved(tmp_path: Path, part: str) -> N
 def test_batch_order_and_time_do_not_enter_the_state(tmp_path: Path) -> None:
     first, second = started(4), started(4)
     a, b = first.save(tmp_path / "a"), second.save(tmp_path / "b")
-    assert {p.name: p.read_bytes() for p in a.iterdir()} == {p.name: p.read_bytes() for p in b.iterdir()}
+    assert {p.name: p.read_bytes() for p in a.iterdir()} == {
+        p.name: p.read_bytes() for p in b.iterdir()
+    }
 
 
 def test_size_is_estimated_from_above(tmp_path: Path) -> None:

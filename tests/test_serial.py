@@ -12,12 +12,13 @@ import pkgutil
 from typing import Any
 
 import pytest
-import tiny
 
 import maquette
+import tiny
 from maquette import ramps, serial
 from maquette.errors import InputError
 from maquette.lookup import find_recipe, recipe_names
+from maquette.objectives.ism import ISM
 from maquette.overrides import override, settings
 from maquette.recipe import Recipe
 from maquette.scenes.growth import Growth
@@ -41,7 +42,7 @@ def part_classes() -> dict[str, str]:
                     and dataclasses.is_dataclass(thing)
                     and not inspect.isabstract(thing)
                     and not thing.__name__.startswith("_")
-                    and thing.__dataclass_params__.frozen  # pyright: ignore[reportAttributeAccessIssue]
+                    and vars(thing)["__dataclass_params__"].frozen
                 ):
                     found[f"{role}.{thing.__name__}"] = name
     return found
@@ -146,7 +147,7 @@ def test_missing_fields_take_their_defaults_and_required_ones_are_missed() -> No
 
 
 @dataclasses.dataclass(frozen=True)
-class Mine(type(find_recipe("ism").objective)):
+class Mine(ISM):
     """A part from outside the package."""
 
     extra: float = 2.0
@@ -176,7 +177,10 @@ SETTINGS: dict[str, tuple[str, Any]] = {
         "objective.guidance_scale",
         ramps.linear(1, 0.5),
     ),
-    "objective.strength=steps((0, 1), (0.5, 2))": ("objective.strength", ramps.steps((0, 1), (0.5, 2))),
+    "objective.strength=steps((0, 1), (0.5, 2))": (
+        "objective.strength",
+        ramps.steps((0, 1), (0.5, 2)),
+    ),
     "objective.strength=exponential(1, 0.1, begin=0.2)": (
         "objective.strength",
         ramps.exponential(1, 0.1, begin=0.2),

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: round trips, refusals, and what every failing call leaves behind."""
+"""Files that are whole or absent: round trips, refusals, and what failing calls leave behind."""
 
 from __future__ import annotations
 
@@ -30,10 +30,15 @@ def test_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path: Path) ->
 def test_block_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     store.write_file(path, b"old")
-    with pytest.raises(ZeroDivisionError), store.whole_file(path) as temporary:
-        assert temporary.suffix == ".png"
-        temporary.write_bytes(b"half")
-        raise ZeroDivisionError
+
+    def fail_half_way() -> None:
+        with store.whole_file(path) as temporary:
+            assert temporary.suffix == ".png"
+            temporary.write_bytes(b"half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
     assert path.read_bytes() == b"old"
     assert names_in(tmp_path) == ["a.png"]
 

@@ -1,7 +1,7 @@
 """The tiny run: a whole generation on the analytic prior in a fraction of a second.
 
-128 Gaussians, pictures of 24 x 24, 40 steps, a checkpoint every 5. Tests use it in their own process
-or, to be killed, in another one: ``python tests/tiny.py OUT``.
+128 Gaussians, pictures of 24 x 24, 40 steps, a checkpoint every 5. Tests use it in their own
+process or, to be killed, in another one: ``python tests/tiny.py OUT``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def prior() -> GaussianMixture:
 
 def watch(**changes: object) -> Watch:
     """Checkpoints every 5 steps, no previews, no film."""
-    return dataclasses.replace(Watch(checkpoint_every=EVERY, preview_every=0, turntable=False), **changes)  # pyright: ignore
+    return dataclasses.replace(
+        Watch(checkpoint_every=EVERY, preview_every=0, turntable=False), **changes
+    )  # pyright: ignore
 
 
 def make(out: Path, **changes: object) -> Result:

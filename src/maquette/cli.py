@@ -1,8 +1,8 @@
 """The command line: ``maquette generate "a red mug"`` and its kin.
 
-Every command is a function; its flags are its arguments, with their types, defaults and words, as tyro
-reads them. Settings of recipes are not flags but paths, ``--set objective.guidance_scale=10``, checked
-against the recipe's own types. Nothing heavy is imported before a command has been parsed.
+Every command is a function; its flags are its arguments, with their types, defaults and words, as
+tyro reads them. Settings of recipes are not flags but paths, ``--set objective.guidance_scale=10``,
+checked against the recipe's own types. Nothing heavy is imported before a command has been parsed.
 
 Exit codes: 0 done, 1 failed, 2 bad usage or input, 70 stopped for a numerical fault (the last good
 asset is kept), 74 the disk failed, 78 refused for safety, 128 + n stopped by signal n and saved.
@@ -38,16 +38,16 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 BORROWED = {
     ("prior", "train"): "maquette.toybox.train:train",
-    ("prior", "sample"): "maquette.priors.sampling:sample_sheet",
-    ("prior", "show"): "maquette.priors.embedded:show",
+    ("prior", "sample"): "maquette.cli_prior:sample",
+    ("prior", "show"): "maquette.cli_prior:show",
     ("toybox", "show"): "maquette.toybox.show:contact_sheet",
 }
 """Commands that are functions of the library as they stand: their flags are its arguments."""
 
 DESCRIPTION = """Text to 3D by score distillation.
 
-maquette generate "a red mug" makes an asset on this machine. --debug, anywhere, shows the whole trace
-of an error."""
+maquette generate "a red mug" makes an asset on this machine.
+--debug, anywhere, shows the whole trace of an error."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = "Memory is used up. Take fewer Gaussians, views or pixels, and resume."
         return _failed(error, 1, debug, hint)
     except Exception as error:
-        hint = f"This should not have happened: {type(error).__name__}: {error}. Add --debug to see where."
+        kind = type(error).__name__
+        hint = f"This should not have happened: {kind}: {error}. Add --debug to see where."
         return _failed(error, 1, debug, hint)
 
 
@@ -114,7 +115,7 @@ def _stopped(stop: KeyboardInterrupt) -> int:
 def _stop_politely_on_sigterm() -> None:
     """Until a run takes over the signals, SIGTERM ends the program with its exit code."""
 
-    def leave(number: int, frame: object) -> None:
+    def leave(number: int, _: object) -> None:
         raise SystemExit(128 + number)
 
     with contextlib.suppress(ValueError):  # Not the main thread.

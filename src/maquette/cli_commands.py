@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from maquette.errors import InputError
+from maquette.folders import check_prompt
 from maquette.lookup import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def generate(
     seed: int = 0,
     out: Path = Path("runs"),
     steps: int | None = None,
-    set: Setting = (),  # noqa: A002 - the flag is called --set.
+    set: Setting = (),
     device: str = "cpu",
     threads: int | None = None,
     checkpoint_every: int = 25,
@@ -64,6 +65,7 @@ def generate(
         turntable: Write turntable.mp4 at the end.
         quiet: Print nothing but the folder at the end.
     """
+    check_prompt(prompt)  # Before anything heavy is imported.
     _use_threads(threads)
     from maquette.cli_progress import Progress
     from maquette.generation import generate as make

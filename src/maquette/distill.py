@@ -19,6 +19,7 @@ import torch
 from maquette.checks import finite
 from maquette.errors import NumericalError
 from maquette.priors.text import words_for
+from maquette.ramps import number
 from maquette.records import Report
 from maquette.run import Run
 
@@ -29,11 +30,11 @@ PATIENCE = 3
 
 
 def step(run: Run) -> Report:
-    """Do one step of ``run`` and tell what happened; a step with a non-finite value changes nothing."""
+    """Do one step of ``run`` and tell what happened; one with a non-finite value changes nothing."""
     recipe, prior, scene = run.recipe.at(run.step), run.prior, run.scene
     random = run.random.at(run.step)
 
-    views = recipe.cameras.draw(recipe.views, int(recipe.size), random).to(run.device)
+    views = recipe.cameras.draw(recipe.views, round(number(recipe.size)), random).to(run.device)
     t = recipe.timesteps.draw(views, prior.schedule, random).to(run.device)
     words = words_for(prior, run.prompt, recipe.negative_prompt, views)
 

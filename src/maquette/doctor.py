@@ -57,7 +57,9 @@ def _safely(look: Callable[[], Finding]) -> Finding:
 
 def _python() -> Finding:
     ok = sys.version_info >= (3, 11)
-    return Finding("python", platform.python_version(), ok, "" if ok else "Use Python 3.11 or newer")
+    return Finding(
+        "python", platform.python_version(), ok, "" if ok else "Use Python 3.11 or newer"
+    )
 
 
 def _torch() -> Finding:
@@ -70,7 +72,7 @@ def _torch() -> Finding:
 
 
 def _torchvision() -> Finding:
-    """A torchvision built for another torch breaks diffusers; it is tried in a process of its own."""
+    """One built for another torch breaks diffusers; it is tried in a process of its own."""
     if importlib.util.find_spec("torchvision") is None:
         return Finding("torchvision", "not installed, and not needed")
     command = [sys.executable, "-c", "import torchvision; print(torchvision.__version__)"]

@@ -76,7 +76,7 @@ class Watch:
     """
 
     on_report: Callable[[Report], object] = _ignore
-    announce: Callable[[str], object] = _ignore
+    announce: Callable[[str], None] = _ignore
     checkpoint_every: int = 25
     preview_every: int = 25
     turntable: bool = True
@@ -268,8 +268,8 @@ def _keep_last_good(folder: Path, run: Run, fault: NumericalError) -> NumericalE
     write_asset(folder / ASSET, good.scene)
     write_preview(folder / PREVIEW, good.scene)
     return NumericalError(
-        f"The run stopped at step {run.step + 1}: {fault.what}; the asset of step {good.step} is in "
-        f"{folder / ASSET}",
+        f"The run stopped at step {run.step + 1}: {fault.what}; "
+        f"the asset of step {good.step} is in {folder / ASSET}",
         fault.next_step,
         site=fault.site,
     )
@@ -300,7 +300,7 @@ def _run_file(folder: Path) -> Path:
 
 
 def _own_recipe(folder: Path, given: Recipe | str | None) -> Recipe:
-    """The recipe that a run was started with, from its file; ``given`` lends the classes it needs."""
+    """The recipe that a run was started with; ``given`` lends it classes from outside."""
     data = store.read_json(folder / RECIPE).get("recipe")
     like = lookup.find_recipe(given) if isinstance(given, str) else given
     recipe = serial.recipe_from(data, like)

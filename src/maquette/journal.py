@@ -1,8 +1,8 @@
-"""What a run tells as it goes: ``metrics.jsonl``, one line per step, and ``timings.jsonl`` beside it.
+"""What a run tells: ``metrics.jsonl``, one line per step, and ``timings.jsonl`` beside it.
 
-Metrics say nothing about clocks or machines, so the file of a run that was killed and resumed is, byte
-for byte, that of one that was not: a resume cuts it back to the checkpoint's step. Wall-clock times
-stay out of it, in a file of their own that only ever grows.
+Metrics say nothing about clocks or machines, so the file of a run that was killed and resumed is,
+byte for byte, that of one that was not: a resume cuts it back to the checkpoint's step. Wall-clock
+times stay out of it, in a file of their own that only ever grows.
 """
 
 from __future__ import annotations

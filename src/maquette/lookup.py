@@ -1,7 +1,8 @@
 """Recipes and priors by name: what a user types becomes an object.
 
-A recipe's name is that of a file in ``recipes/`` and of the function in it; ``path/to/mine.py:mine``
-is one from outside the package. Listing names reads the folder only and imports nothing.
+A recipe's name is that of a file in ``recipes/`` and of the function in it;
+``path/to/mine.py:mine`` is one from outside the package. Listing names reads the folder only and
+imports nothing.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ def find_recipe(name: str) -> Recipe:
     Raises:
         InputError: there is none; with the nearest name, or with what is wrong with the file.
     """
-    from maquette.recipe import Recipe
-
     if ".py:" in name:
+        from maquette.recipe import Recipe
+
         recipe = _from_file(name)()
         if not isinstance(recipe, Recipe):
             raise InputError(f"{name} does not return a Recipe but a {type(recipe).__name__}")
@@ -54,7 +55,7 @@ def find_recipe(name: str) -> Recipe:
 
 
 def prior_name(name: str) -> str:
-    """``name`` as a run's file records it: paths made absolute, so that they mean the same later."""
+    """``name`` as a run's file records it: absolute paths, so that they mean the same later."""
     if ".py:" in name:
         path, _, function = name.rpartition(":")
         return f"{Path(path).resolve()}:{function}"
@@ -64,7 +65,11 @@ def prior_name(name: str) -> str:
 
 
 def find_prior(name: str, device: str = "cpu") -> Prior:
-    """The prior called ``name``: ``embedded``, a folder in the diffusers layout, or ``file.py:function``.
+    """The prior called ``name``.
+
+    Args:
+        name: ``embedded``, a folder in the diffusers layout, or ``path/to/file.py:function``.
+        device: where it shall live.
 
     Raises:
         InputError: there is no such prior.
@@ -96,7 +101,7 @@ def _is_packaged(name: str) -> bool:
 
 
 def _from_file(name: str) -> Callable[[], Any]:
-    """The function that ``path/to/file.py:function`` names; the user asked for that file to be run."""
+    """The function in ``path/to/file.py:function``; the user asked for that file to be run."""
     path, _, function = name.rpartition(":")
     file = Path(path)
     if not file.is_file():

@@ -1,9 +1,10 @@
 """Settings of a recipe by their path, as in ``objective.guidance_scale=10``.
 
-A path is the attributes on the way, joined by dots; hyphens are as good as underscores. In a tuple of
-parts the next word is a number or a part's class in lower case (``losses.sparsity.weight``), in a map
-it is a key (``rates.means``). A value is a number, a text, a list, ``none``, a ramp as one writes it
-in Python (``linear(1, 0.2)``) or a part with its own defaults (``objectives.SDS``). Nothing is run.
+A path is the attributes on the way, joined by dots; hyphens are as good as underscores. In a tuple
+of parts the next word is a number or a part's class in lower case (``losses.sparsity.weight``), in
+a map it is a key (``rates.means``). A value is a number, a text, a list, ``none``, a ramp as one
+writes it in Python (``linear(1, 0.2)``) or a part with its own defaults (``objectives.SDS``).
+Nothing is run.
 """
 
 from __future__ import annotations

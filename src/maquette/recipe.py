@@ -60,3 +60,10 @@ class Recipe:
         """The recipe of one step (counted from 0): every ramp replaced by its number."""
         resolved = resolve(self, step / max(self.steps - 1, 1))
         return replace(resolved, size=round(resolved.size))
+
+    def tiny(self) -> Recipe:
+        """The same parts at a size for tests: two steps of two small views, a few Gaussians."""
+        init = self.init
+        if "count" in getattr(init, "__dataclass_fields__", ()):
+            init = replace(init, count=64)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        return replace(self, init=init, steps=2, views=2, size=16)

@@ -1,9 +1,10 @@
 """A run: a recipe at work, all of its state in one place, saved whole and resumed to the last bit.
 
-The state is the scene, the optimiser's moments, the objective's memory, growth's statistics and a few
-numbers; no draw depends on another, so there is no state of randomness beyond the seed. A checkpoint
-is a sealed folder ``step-000100`` (see :mod:`maquette.store`) that also holds the recipe and the
-prior's fingerprint. A run that was killed and resumed ends in the same bytes as one that was not.
+The state is the scene, the optimiser's moments, the objective's memory, growth's statistics and a
+few numbers; no draw depends on another, so there is no state of randomness beyond the seed. A
+checkpoint is a sealed folder ``step-000100`` (see :mod:`maquette.store`) that also holds the recipe
+and the prior's fingerprint. A run that was killed and resumed ends in the same bytes as one that
+was not.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Recipes as plain data and back, so that a run can be read in ten years and never runs code.
 
-A part becomes ``{"part": "objectives.ISM", field: value, ...}``, a ramp ``{"ramp": "linear", "knots": ...}``; all
-else is numbers, strings, lists and maps. Reading goes by the type hints of the classes in the table
-below: an unknown part, an unknown field and a value of another type are refused. A part from outside
-the package can be written, but to read it back one has to bring the recipe's own file.
+A part becomes ``{"part": "objectives.ISM", field: value, ...}``, a ramp ``{"ramp": "linear",
+"knots": ...}``; all else is numbers, strings, lists and maps. Reading goes by the type hints of the
+classes in the table below: an unknown part, an unknown field and a value of another type are
+refused. A part from outside the package can be written, but to read it back one has to bring the
+recipe's own file.
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ from maquette.errors import InputError
 from maquette.ramps import Ramp
 from maquette.recipe import Recipe
 
-__all__ = ["PARTS", "decode", "encode", "fields_of", "name_of", "part_class", "recipe_from", "recipe_to"]
+__all__ = [
+    "PARTS",
+    "decode",
+    "encode",
+    "fields_of",
+    "name_of",
+    "part_class",
+    "recipe_from",
+    "recipe_to",
+]
 
 PARTS: dict[str, str] = {
     "Recipe": "maquette.recipe",
@@ -72,14 +82,12 @@ def recipe_from(data: Any, like: Recipe | None = None) -> Recipe:
 
 
 def encode(value: Any, hint: Any = Any) -> Any:
-    """``value`` as plain data; whole numbers in real fields become real, so that equals look equal."""
+    """``value`` as plain data; whole numbers in real fields become real: equals look equal."""
     if isinstance(value, Ramp):
         return {"ramp": value.shape, "knots": [[float(p), float(v)] for p, v in value.knots]}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         part = type(value)
-        entries = {
-            name: encode(getattr(value, name), own) for name, own in fields_of(part).items()
-        }
+        entries = {name: encode(getattr(value, name), own) for name, own in fields_of(part).items()}
         return {**_part_name(part), **entries}
     if isinstance(value, tuple | list):
         return [encode(item, own) for item, own in zip(value, _items(hint, value), strict=True)]
@@ -208,7 +216,7 @@ def _decode_scalar(data: Any, hint: type, where: str) -> Any:
         return _ENDLESS[data]
     if hint is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
-    if type(data) is not hint or (hint is float and not math.isfinite(data)):
+    if type(data) is not hint or (isinstance(data, float) and not math.isfinite(data)):
         raise _wrong(data, _name(hint), where)
     return data
 

@@ -38,8 +38,8 @@ class Signals:
     """While this is entered, SIGINT, SIGTERM and SIGHUP are noted in ``caught`` instead of obeyed.
 
     Outside of the main thread it does nothing, as Python allows no more. A signal that was ignored
-    (``nohup``) stays ignored. A second one, after a moment, ends the program at once, which costs no
-    more than the steps since the last checkpoint.
+    (``nohup``) stays ignored. A second one, after a moment, ends the program at once, which costs
+    no more than the steps since the last checkpoint.
     """
 
     def __init__(self) -> None:

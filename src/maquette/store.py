@@ -1,12 +1,14 @@
 """Files that are whole or absent, and folders likewise, whatever kills the program in between.
 
-A file is written under a temporary name, synced, renamed over its final name, and the folder's entry
-is synced. A sealed folder (a checkpoint) is a temporary folder of synced files with a manifest that
-names each file's size and sha256 and carries a seal over itself; one rename makes it exist. So at any
-instant, with any operation failing, there is the previous state or the new one and never a third.
+A file is written under a temporary name, synced, renamed over its final name, and the folder's
+entry is synced. A sealed folder (a checkpoint) is a temporary folder of synced files with a
+manifest that names each file's size and sha256 and carries a seal over itself; one rename makes it
+exist. So at any instant, with any operation failing, there is the previous state or the new one and
+never a third.
 
-All writes go through this module, and every operating system's error in them becomes a
-:class:`DiskError` that names the path, the space that was needed and the space that is free.
+All writes go through the calls of ``os`` here, so that tests can count them and fail each. Every
+operating system's error in them becomes a :class:`DiskError` that names the path, the space that
+was needed and the space that is free.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Like :func:`write_file` for plain data, readable, with sorted keys and the schema's version."""
+    """Like :func:`write_file` for plain data, with sorted keys and the schema's version."""
     text = json.dumps({"schema": SCHEMA, **data}, indent=2, sort_keys=True, ensure_ascii=False)
     write_file(path, (text + "\n").encode())
 
@@ -83,7 +85,7 @@ def whole_file(path: Path, needed_bytes: int = 0) -> Iterator[Path]:
         with disk_errors(path, needed_bytes):
             yield temporary
             _sync(temporary)
-            os.replace(temporary, path)  # noqa: PTH105 - one module of calls, so that tests can count them.
+            os.replace(temporary, path)  # noqa: PTH105
             sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -124,7 +126,10 @@ def write_sealed(folder: Path, files: Mapping[str, bytes], facts: Mapping[str, A
     try:
         read_sealed(folder)
     except CheckpointError as error:
-        raise DiskError(f"{folder} was written but reads back differently", str(error)) from error
+        raise DiskError(
+            f"{folder} was written but reads back differently: {error.what}",
+            "Check the disk and resume; the last good state is intact",
+        ) from error
 
 
 def read_sealed(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -212,7 +217,7 @@ _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 def _read(path: Path, largest_bytes: int) -> bytes:
-    """At most one byte more than ``largest_bytes``, so that a wrong size shows and none is trusted."""
+    """At most one byte more than ``largest_bytes``: a wrong size shows, and none is trusted."""
     try:
         handle = os.open(path, os.O_RDONLY | _NOFOLLOW | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(handle, "rb") as file:

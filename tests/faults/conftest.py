@@ -32,7 +32,7 @@ def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def in_child() -> Callable[[Callable[[], int]], int]:
-    """Run a function in a forked process and give its exit code, or minus the signal that ended it."""
+    """Run a function in a forked process; its exit code, or minus the signal that ended it."""
 
     def run(function: Callable[[], int]) -> int:
         child = os.fork()

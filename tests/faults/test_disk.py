@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import shim
-import tiny
 
+import tiny
 from maquette import cli, store
 from maquette.errors import DiskError, InputError
 from maquette.run import checkpoints_in
@@ -29,14 +29,12 @@ CLI = [
 
 @pytest.mark.parametrize("code", [shim.FULL, shim.BROKEN])
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "forever"])
-def test_error_all_over_a_run(
-    code: int, lasting: bool, tmp_path: Path, unharmed: Path
-) -> None:
+def test_error_all_over_a_run(code: int, lasting: bool, tmp_path: Path, unharmed: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         system = shim.install(shim.System(), patch)
         tiny.make(tmp_path / "count")
     start = 11 + code
-    for at in range(start, system.count, system.count // 5):
+    for at in range(start, system.count, system.count // 3):
         out = tmp_path / str(at)
         with pytest.MonkeyPatch.context() as patch, contextlib.suppress(DiskError):
             shim.install(shim.System(at, code, lasting=lasting), patch)
@@ -103,12 +101,16 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=False)
 
 
-@pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="needs root to mount")
-@pytest.mark.parametrize("size", ["160k", "400k", "700k"])
+@pytest.mark.skipif(
+    shutil.which("mount") is None or os.geteuid() != 0, reason="needs root to mount"
+)
+@pytest.mark.parametrize("size", ["60k", "150k", "220k"])
 def test_a_real_disk_fills_up(
     size: str, tmp_path: Path, unharmed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("maquette.generation.RESERVE_BYTES", -(1 << 40))  # Let the run walk into it.
+    monkeypatch.setattr(
+        "maquette.generation.RESERVE_BYTES", -(1 << 40)
+    )  # Let the run walk into it.
     with small_disk(tmp_path / "disk", size) as disk:
         with pytest.raises(DiskError, match="disk is full") as caught:
             tiny.make(disk / "runs")
@@ -119,7 +121,9 @@ def test_a_real_disk_fills_up(
     assert tiny.digest(tiny.make(tmp_path / "moved").folder) == tiny.digest(unharmed)
 
 
-@pytest.mark.skipif(shutil.which("mount") is None or os.geteuid() != 0, reason="needs root to mount")
+@pytest.mark.skipif(
+    shutil.which("mount") is None or os.geteuid() != 0, reason="needs root to mount"
+)
 def test_a_real_disk_is_too_small_or_read_only_from_the_start(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "700k") as disk:
         with pytest.raises(DiskError, match="bytes free, and a run needs"):

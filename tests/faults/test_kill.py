@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny
 
+import tiny
 from maquette.errors import MaquetteError
 
 
@@ -41,7 +41,9 @@ def test_killed_at_random_moments_and_resumed(trial: int, tmp_path: Path, unharm
 def test_killed_in_a_chosen_step_and_resumed_by_its_folder(tmp_path: Path, unharmed: Path) -> None:
     child = os.fork()
     if child == 0:
-        tiny.make(tmp_path, on_report=lambda r: r.step == 23 and os.kill(os.getpid(), signal.SIGKILL))
+        tiny.make(
+            tmp_path, on_report=lambda r: r.step == 23 and os.kill(os.getpid(), signal.SIGKILL)
+        )
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     folder = tmp_path / unharmed.name
     told: list[str] = []
@@ -89,7 +91,7 @@ def test_a_run_that_is_running_is_refused(tmp_path: Path, unharmed: Path) -> Non
     child = os.fork()
     if child == 0:
 
-        def wait(report: object) -> None:
+        def wait(_: object) -> None:
             os.write(ready[1], b"1")
             os.read(go[0], 1)
             os._exit(0)

@@ -1,12 +1,13 @@
 """CLIP scores of any CLIP in the transformers layout: the embedded judge or OpenAI's, by one code.
 
 Pictures are resized and normalised here in torch as the model's ``preprocessor_config.json`` says.
+Renders are square, so that no cropping is needed; other pictures are squeezed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,40 +15,51 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
-from maquette.errors import PriorError
+from maquette.errors import InputError
+from maquette.priors.loading import FAULTS, cannot_load, load_module, load_tokenizer
 
 __all__ = ["Clip", "clip_score", "prepare"]
 
 
 class Clip:
-    """A CLIP model with its tokenizer and picture preparation."""
+    """A CLIP model with its tokenizer and picture preparation.
 
-    def __init__(self, model: Any, tokenizer: Any, preparation: dict[str, Any]) -> None:
+    Args:
+        model: a transformers ``CLIPModel``.
+        tokenizer: its ``CLIPTokenizer``.
+        preparation: ``image_mean`` and ``image_std``, three numbers each.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, preparation: Mapping[str, Any]) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer, self.preparation = tokenizer, preparation
         self._texts: dict[str, Tensor] = {}
 
     @staticmethod
     def load(folder: Path | str) -> Clip:
-        """Load a transformers-layout folder from disk; never from the network.
+        """Load a folder in the transformers layout from disk; never from the network.
+
+        Args:
+            folder: with ``config.json``, safetensors weights, a tokenizer and
+                ``preprocessor_config.json``.
 
         Raises:
             PriorError: where it is missing or damaged.
         """
-        from transformers import CLIPModel, CLIPTokenizer
+        from transformers import CLIPModel
 
         folder = Path(folder)
-        options = {"local_files_only": True, "use_safetensors": True, "dtype": torch.float32}
+        model = load_module(CLIPModel, folder, dtype=torch.float32)
         try:
-            preparation = json.loads((folder / "preprocessor_config.json").read_text())
-            model = CLIPModel.from_pretrained(folder, **options)
-            words = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as fault:
-            raise PriorError(
-                f"The CLIP model in {folder} cannot be loaded: {str(fault).splitlines()[0]}",
-                "Give a folder in the transformers layout with safetensors weights",
-            ) from fault
-        return Clip(model, words, preparation)
+            text = (folder / "preprocessor_config.json").read_text(encoding="utf-8")
+            config = json.loads(text)
+            preparation = {
+                key: [float(config[key][c]) for c in range(3)]
+                for key in ("image_mean", "image_std")
+            }
+        except (*FAULTS, IndexError) as fault:
+            raise cannot_load(folder, fault) from fault
+        return Clip(model, load_tokenizer(folder), preparation)
 
     @torch.no_grad()
     def picture_features(self, pictures: Tensor) -> Tensor:
@@ -73,20 +85,39 @@ class Clip:
 
 
 def clip_score(clip: Clip, pictures: Tensor, prompt: str) -> Tensor:
-    """``100 max(cos, 0)`` per picture, ``[B]`` (Hessel et al. 2021, as torchmetrics scales it)."""
+    """``100 max(cos, 0)`` per picture, ``[B]`` (Hessel et al. 2021, as torchmetrics scales it).
+
+    Args:
+        clip: the model.
+        pictures: ``[B, H, W, 3]`` in [0, 1].
+        prompt: what all of them should show.
+    """
     cosine = clip.picture_features(pictures) @ clip.text_features([prompt])[0]
     return 100 * cosine.clamp_min(0)
 
 
-def prepare(pictures: Tensor, preparation: dict[str, Any], side: int) -> Tensor:
-    """``[B, 3, side, side]`` normalised pictures from ``[B, H, W, 3]`` in [0, 1]."""
+def prepare(pictures: Tensor, preparation: Mapping[str, Any], side: int) -> Tensor:
+    """``[B, 3, side, side]`` normalised pictures from ``[B, H, W, 3]`` in [0, 1].
+
+    Args:
+        pictures: of any size; resized with an antialiased bicubic filter where needed.
+        preparation: ``image_mean`` and ``image_std``, three numbers each.
+        side: of the pictures that the model takes.
+
+    Raises:
+        InputError: these are no pictures of three channels.
+    """
+    if pictures.dim() != 4 or pictures.shape[-1] != 3:
+        raise InputError(f"A tensor of shape {list(pictures.shape)} holds no pictures [B, H, W, 3]")
     channels_first = pictures.permute(0, 3, 1, 2).float()
     if channels_first.shape[-2:] != (side, side):
-        channels_first = interpolate(
-            channels_first, (side, side), mode="bicubic", antialias=True
-        ).clamp(0, 1)
-    mean = channels_first.new_tensor(preparation["image_mean"])[:, None, None]
-    return (channels_first - mean) / channels_first.new_tensor(preparation["image_std"])[:, None, None]
+        resized = interpolate(channels_first, (side, side), mode="bicubic", antialias=True)
+        channels_first = resized.clamp(0, 1)
+    mean, deviation = (
+        channels_first.new_tensor(preparation[key])[:, None, None]
+        for key in ("image_mean", "image_std")
+    )
+    return (channels_first - mean) / deviation
 
 
 def _tensor(features: Any) -> Tensor:

@@ -1,6 +1,6 @@
 """Any Stable-Diffusion-class prior, from a folder in the diffusers layout.
 
-The folder holds ``unet``, ``vae``, ``text_encoder``, ``tokenizer`` and ``scheduler``. Components are
+The folder holds ``unet``, ``vae``, ``text_encoder``, ``tokenizer`` and ``scheduler``. These are
 loaded by classes named here, from safetensors and JSON only and never from the network: what
 ``model_index.json`` names is not run. The embedded prior is one such folder.
 """
@@ -19,9 +19,15 @@ from torch.nn.functional import interpolate
 from maquette.errors import PriorError
 from maquette.noise import NoiseSchedule
 from maquette.priors.base import Prior
+from maquette.priors.loading import FAULTS, cannot_load, class_named, load_module, load_tokenizer
 from maquette.records import Condition, Render, Views
 
 __all__ = ["StableDiffusion"]
+
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+LARGEST_WRITTEN_OUT = 32
+"""Up to this latent side written-out attention is faster than the fused one on a CPU; its memory
+grows with the fourth power of the side."""
 
 
 class StableDiffusion(Prior):
@@ -49,7 +55,7 @@ class StableDiffusion(Prior):
         self.unet, self.vae = unet.eval().requires_grad_(False), vae.eval().requires_grad_(False)
         self.text_encoder, self.tokenizer = text_encoder.eval().requires_grad_(False), tokenizer
         self.schedule, self.prediction_type, self.name = schedule, prediction_type, name
-        side = int(unet.config.sample_size)
+        side = _sides(unet)[0]
         self.latent_shape = (int(unet.config.in_channels), side, side)
         self.image_size = side * _downscale(vae)
         self.scaling_factor = float(vae.config.scaling_factor)
@@ -62,26 +68,28 @@ class StableDiffusion(Prior):
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
     ) -> StableDiffusion:
-        """Load a diffusers-layout folder; float32 on the CPU and float16 on CUDA by default.
+        """Load a diffusers-layout folder.
+
+        Args:
+            folder: on disk; nothing is fetched.
+            device: where the networks go.
+            dtype: what they compute in; by default float32 on the CPU and float16 elsewhere.
 
         Raises:
-            PriorError: where a part is missing, damaged or of a class that is not known.
+            PriorError: where a part is missing, damaged or of a class that is not known, or the
+                parts do not fit each other.
         """
-        folder = Path(folder)
-        dtype = dtype or (torch.float32 if torch.device(device).type == "cpu" else torch.float16)
-        try:
-            parts = _load_parts(folder, dtype)
-        except (OSError, ValueError, KeyError, RuntimeError) as fault:
-            first_line = (str(fault).strip() or type(fault).__name__).splitlines()[0]
-            raise PriorError(
-                f"The prior in {folder} cannot be loaded: {first_line.rstrip('.')}",
-                "Give a folder in the diffusers layout with safetensors weights",
-            ) from fault
+        folder, device = Path(folder), torch.device(device)
+        for part in PARTS:
+            if not (folder / part).is_dir():
+                raise cannot_load(folder, f"it has no folder {part}")
+        dtype = dtype or (torch.float32 if device.type == "cpu" else torch.float16)
         schedule, prediction_type = _load_schedule(folder)
-        for key in ("unet", "vae", "text_encoder"):
-            parts[key].to(device)
+        parts = _load_parts(folder, device, dtype)
+        _check_fit(folder, **parts)
+        name = folder.resolve().name
         return StableDiffusion(
-            **parts, schedule=schedule, prediction_type=prediction_type, name=folder.name
+            **parts, schedule=schedule, prediction_type=prediction_type, name=name
         )
 
     @property
@@ -130,17 +138,11 @@ class StableDiffusion(Prior):
     def condition(
         self, texts: Sequence[str], views: Views | None = None, render: Render | None = None
     ) -> Condition:
-        fresh = [text for text in dict.fromkeys(texts) if text not in self._texts]
-        if fresh:
-            ids = self.tokenizer(
-                fresh,
-                padding="max_length",
-                max_length=self.tokenizer.model_max_length,
-                truncation=True,
-                return_tensors="pt",
-            ).input_ids.to(self.device)
-            states = self.text_encoder(ids).last_hidden_state
-            self._texts.update(zip(fresh, states, strict=True))
+        for text in dict.fromkeys(texts):
+            if text not in self._texts:
+                # One by one: in a batch the last bits of a text would depend on its neighbours, and
+                # a resumed run meets the texts in another order.
+                self._texts[text] = self.text_encoder(self._ids(text)).last_hidden_state[0]
         return Condition(torch.stack([self._texts[text] for text in texts]))
 
     def fingerprint(self) -> dict[str, str]:
@@ -150,6 +152,16 @@ class StableDiffusion(Prior):
             "scaling_factor": f"{self.scaling_factor:.6g}",
         }
 
+    def _ids(self, text: str) -> Tensor:
+        """Token numbers ``[1, L]``."""
+        return self.tokenizer(
+            [text],
+            padding="max_length",
+            max_length=self.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        ).input_ids.to(self.device)
+
     def _eps(self, noised: Tensor, head: Tensor, t: Tensor) -> Tensor:
         if self.prediction_type == "v_prediction":
             return self.schedule.eps_from_v(noised, head, t)
@@ -158,44 +170,66 @@ class StableDiffusion(Prior):
         return head
 
 
-def _load_parts(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+def _load_parts(folder: Path, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     # The narrow modules are imported, because the packages' roots import every pipeline.
+    from diffusers.models.attention_processor import AttnProcessor
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel
 
     encoders = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
-    safe = {"use_safetensors": True, "local_files_only": True, "torch_dtype": dtype}
-    kind = json.loads((folder / "vae" / "config.json").read_text())["_class_name"]
+    kind = class_named(folder / "vae")
     if kind not in encoders:
-        raise ValueError(f"its autoencoder is a {kind}; known are {', '.join(encoders)}")
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet", **safe)
-    if torch.device("cpu") == unet.device:
-        from diffusers.models.attention_processor import AttnProcessor
-
-        # Written-out attention is faster than the fused one on a CPU at these sizes.
+        raise cannot_load(
+            folder / "vae", f"its class is {kind}, and known are {', '.join(encoders)}"
+        )
+    unet = load_module(UNet2DConditionModel, folder / "unet", torch_dtype=dtype)
+    vae = load_module(encoders[kind], folder / "vae", torch_dtype=dtype)
+    text_encoder = load_module(CLIPTextModel, folder / "text_encoder", dtype=dtype)
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    # A tokenizer that was saved without its limit would pad every text to a billion tokens.
+    longest = text_encoder.config.max_position_embeddings
+    tokenizer.model_max_length = min(tokenizer.model_max_length, longest)
+    if device.type == "cpu" and max(_sides(unet)) <= LARGEST_WRITTEN_OUT:
         unet.set_attn_processor(AttnProcessor())
-    text = {"use_safetensors": True, "local_files_only": True, "dtype": dtype}
-    return {
-        "unet": unet,
-        "vae": encoders[kind].from_pretrained(folder / "vae", **safe),
-        "text_encoder": CLIPTextModel.from_pretrained(folder / "text_encoder", **text),
-        "tokenizer": CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True),
-    }
+    modules = {"unet": unet, "vae": vae, "text_encoder": text_encoder}
+    return {**{name: part.to(device) for name, part in modules.items()}, "tokenizer": tokenizer}
+
+
+def _check_fit(folder: Path, unet: Any, vae: Any, text_encoder: Any, tokenizer: Any) -> None:
+    """Raise PriorError where the parts cannot work together in the one way that is known here."""
+    if unet.config.addition_embed_type or unet.config.class_embed_type:
+        raise cannot_load(folder, "its U-Net wants more than one text encoder's words, as SDXL's")
+    if len(set(_sides(unet))) != 1 or _sides(unet)[0] < 1:
+        raise cannot_load(folder, f"its U-Net has the sample size {unet.config.sample_size}")
+    channels = (unet.config.in_channels, unet.config.out_channels, vae.config.latent_channels)
+    if len(set(channels)) != 1:
+        raise cannot_load(folder, f"U-Net and autoencoder have latents of {channels} channels")
+    width, wanted = text_encoder.config.hidden_size, unet.config.cross_attention_dim
+    if width != wanted:
+        raise cannot_load(folder, f"the U-Net wants texts of width {wanted}, and gets {width}")
+    if len(tokenizer) > text_encoder.config.vocab_size:
+        raise cannot_load(folder, "its tokenizer has more tokens than the text encoder knows")
+
+
+def _sides(unet: Any) -> tuple[int, int]:
+    side = unet.config.sample_size
+    return (side, side) if isinstance(side, int) else tuple(side or (0, 0))
 
 
 def _load_schedule(folder: Path) -> tuple[NoiseSchedule, str]:
     path = folder / "scheduler" / "scheduler_config.json"
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
         steps, kind = int(config["num_train_timesteps"]), config["beta_schedule"]
         start, end = float(config["beta_start"]), float(config["beta_end"])
-    except (OSError, ValueError, KeyError) as fault:
+        unusual = [k for k in ("trained_betas", "rescale_betas_zero_snr") if config.get(k)]
+    except FAULTS as fault:
         raise PriorError(f"The noise schedule {path} cannot be read: {fault}") from fault
-    if config.get("rescale_betas_zero_snr"):
+    if unusual:
         raise PriorError(
-            f"The schedule {path} rescales to zero terminal SNR, which is not supported",
+            f"The schedule {path} sets {unusual[0]}, which is not supported",
             "Use a checkpoint with a plain scaled_linear or linear schedule",
         )
     if kind == "scaled_linear":

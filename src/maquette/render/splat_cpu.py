@@ -1,6 +1,6 @@
 """Gaussian splatting on the CPU: Numba kernels under ``torch.autograd``, float32.
 
-The same function as :func:`maquette.render.splat_torch.rasterize`, about a thousand times faster.
+The same function as :func:`maquette.render.splat_torch.rasterize`, some hundred times faster.
 Splats are projected into records (``_splat_project``), sorted by depth, dropped into the lists of
 64 x 64 tiles (``_splat_tiles``), and blended tile by tile in vector registers (``_splat_pixels``).
 Backward walks each tile from front to back a second time. Every number is added up in an order that
@@ -110,7 +110,7 @@ class _Splat(torch.autograd.Function):
         ctx.tail, ctx.slots = tail, slots
         ctx.save_for_backward(*tensors, pictures, alpha)
         ctx.mark_non_differentiable(radii)
-        ctx.set_materialize_grads(True)
+        ctx.set_materialize_grads(False)  # Alpha is often unused: its zeros are made below, lazily.
         return pictures, alpha, radii
 
     @staticmethod
@@ -120,14 +120,18 @@ class _Splat(torch.autograd.Function):
         means, quats, scales, opacities, features, _, poses, lenses = inputs
         starts, pairs, records = ctx.tail[4:7]
         sums = _empty(len(pairs), -(-(6 + features.shape[2]) // WIDTH) * WIDTH)
-        downstream = (pictures, alpha, *_arrays(gradients[:2]))
-        _share(len(starts) - 1, unblend_tiles, *ctx.tail, *downstream, sums)
-        shapes = [array.shape for array in inputs[:5]]
         # NumPy's zeros cost nothing until they are touched, and wake no threads of torch.
+        blended = (pictures, alpha)
+        downstream = [
+            np.zeros(array.shape, np.float32) if g is None else _arrays([g])[0]
+            for g, array in zip(gradients[:2], blended, strict=True)
+        ]
+        _share(len(starts) - 1, unblend_tiles, *ctx.tail, *blended, *downstream, sums)
+        shapes = [array.shape for array in inputs[:5]]
         found = [np.zeros(shape, np.float32) for shape in (*shapes, (len(poses), len(means), 2))]
         _share(
-            -(-len(means) // BLOCK), unproject_splats, means, quats, scales, opacities, poses, lenses, records, sums,
-            ctx.slots, *found,
+            -(-len(means) // BLOCK), unproject_splats,
+            means, quats, scales, opacities, poses, lenses, records, sums, ctx.slots, *found,
         )  # fmt: skip
         wanted = zip(found, ctx.needs_input_grad[:6], strict=True)
         tensors = [torch.from_numpy(array) if wants else None for array, wants in wanted]

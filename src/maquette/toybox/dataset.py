@@ -1,14 +1,15 @@
-"""Pictures of the world on disk: drawn once, by several processes, read by every stage of training.
+"""Pictures of the world on disk: drawn once, by several processes, read by every training stage.
 
-Pictures lie in blocks, each a raw array beside a JSON of its captions. Blocks are drawn in order and
-each depends on its number only, so that an interrupted cache is completed, not begun again.
+Pictures lie in blocks, each a raw array beside a JSON of its captions. Blocks are drawn in order
+and each depends on its number only, so that an interrupted cache is completed, not begun again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -53,18 +54,37 @@ def draw(
     processes: int = 1,
     say: Callable[[str], None] = print,
 ) -> Dataset:
-    """Draw ``count`` pictures of world ``seed`` into ``folder`` (or take those that are there)."""
+    """Draw pictures of a world, or take those that are there.
+
+    Args:
+        folder: where caches lie; this one gets a folder of its own in it.
+        seed: of the world.
+        count: pictures, rounded up to whole blocks.
+        size: side of the pictures in pixels.
+        processes: how many draw at the same time.
+        say: is told now and then how far it is.
+    """
     blocks = -(-count // BLOCK)
     folder = folder / f"world-{seed}-{size}"
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [b for b in range(blocks) if not (folder / f"{b:05d}.json").exists()]
+    missing = [block for block in range(blocks) if not _is_whole(folder, block, size)]
     jobs = [(str(folder), seed, block, size) for block in missing]
-    # Spawned, because a fork of a process with threads may hang.
-    with ProcessPoolExecutor(max(processes, 1), mp_context=get_context("spawn")) as pool:
-        for done, _ in enumerate(pool.map(_draw_block, jobs), start=1):
+    with contextlib.ExitStack() as stack:
+        drawn: Iterator[None] = map(_draw_block, jobs)
+        if processes > 1 and jobs:
+            # Spawned, because a fork of a process with threads may hang.
+            pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+            drawn = stack.enter_context(pool).map(_draw_block, jobs)
+        for done, _ in enumerate(drawn, start=1):
             if done % 16 == 0 or done == len(missing):
                 say(f"world {seed}: {(blocks - len(missing) + done) * BLOCK} pictures")
     return _read(folder, blocks, size)
+
+
+def _is_whole(folder: Path, block: int, size: int) -> bool:
+    raw = folder / f"{block:05d}.raw"
+    is_there = raw.exists() and (folder / f"{block:05d}.json").exists()
+    return is_there and raw.stat().st_size == BLOCK * size * size * 3
 
 
 def _draw_block(job: tuple[str, int, int, int]) -> None:

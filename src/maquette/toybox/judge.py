@@ -1,8 +1,8 @@
 """The judge of the toy world: is it the right thing, in the right colours, seen from where it says?
 
-A small CLIP and a view classifier, trained on other worlds than the prior and on disturbed pictures.
-Accuracies are taken per picture: of 100 prompts the right one, of all kinds the right one, and for
-each colour slot the right one of twelve.
+A small CLIP and a view classifier, trained on other worlds than the prior and on disturbed
+pictures. Accuracies are taken per picture: of 100 prompts the right one, of all kinds the right
+one, and for each colour slot the right one of twelve.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from torch import Tensor
 
 from maquette.camera import view_word
 from maquette.metrics.clip import Clip, clip_score, prepare
+from maquette.priors.embedded import check_files
+from maquette.priors.loading import load_module
 from maquette.records import Views
-from maquette.toybox.captions import VIEWS, Description, caption, descriptions
+from maquette.toybox.captions import VIEWS, VOCABULARY, Description, caption, descriptions
 from maquette.toybox.colours import COLOURS
 from maquette.toybox.kinds import KINDS
+from maquette.toybox.world import true_picture
 
 __all__ = ["Judge", "Verdict", "distractors", "true_pictures"]
 
@@ -45,26 +48,44 @@ class Verdict:
 
 
 class Judge:
-    """The embedded CLIP and view classifier."""
+    """The embedded CLIP and view classifier.
 
-    def __init__(self, clip: Clip, views: Any) -> None:
+    Args:
+        clip: knows pictures and captions.
+        views: a transformers ``CLIPForImageClassification`` over front, side, back and overhead.
+        words: all that the judge has ever read.
+    """
+
+    def __init__(self, clip: Clip, views: Any, words: Sequence[str] = VOCABULARY) -> None:
         self.clip, self.views = clip, views.eval().requires_grad_(False)
+        self.words = tuple(words)
 
     @staticmethod
     def load(folder: Path) -> Judge:
-        """Load ``folder/clip`` and ``folder/views``."""
+        """Load ``folder/clip`` and ``folder/views``, compared with ``folder/card.json``.
+
+        Args:
+            folder: as ``maquette.toybox.pack`` writes it.
+
+        Raises:
+            PriorError: it is missing or damaged.
+        """
         from transformers import CLIPForImageClassification
 
-        options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True}
-        views = CLIPForImageClassification.from_pretrained(
-            folder / "views", dtype=torch.float32, **options
-        )
-        return Judge(Clip.load(folder / "clip"), views)
+        card = check_files(folder)
+        views = load_module(CLIPForImageClassification, folder / "views", dtype=torch.float32)
+        return Judge(Clip.load(folder / "clip"), views, card["words"])
 
     def verdict(
         self, pictures: Tensor, description: Description, views: Views | None = None
     ) -> Verdict:
-        """Judge pictures ``[B, H, W, 3]`` that should all show ``description``."""
+        """Judge pictures that should all show ``description``.
+
+        Args:
+            pictures: ``[B, H, W, 3]`` in [0, 1].
+            description: what they should show.
+            views: from where; without them no view is judged.
+        """
         features = self.clip.picture_features(pictures)
         prompt = caption(description)
         right = self._best(features, [prompt, *distractors(prompt)]) == 0
@@ -101,9 +122,7 @@ class Judge:
             slots.append((self._best(features, texts) == others.index(truth)).double())
         return torch.stack(slots).mean(0) if slots else torch.full((len(features),), torch.nan)
 
-    def _views(
-        self, pictures: Tensor, description: Description, views: Views | None
-    ) -> Tensor:
+    def _views(self, pictures: Tensor, description: Description, views: Views | None) -> Tensor:
         if views is None or not KINDS[description.kind].has_front:
             return torch.full((len(pictures),), torch.nan, dtype=torch.float64)
         angles = zip(views.azimuth_deg.tolist(), views.elevation_deg.tolist(), strict=True)
@@ -112,7 +131,12 @@ class Judge:
 
 
 def distractors(prompt: str, count: int = 99) -> list[str]:
-    """``count`` other prompts, the same for every asker: evenly spread over all descriptions."""
+    """Other prompts, the same for every asker: evenly spread over all descriptions.
+
+    Args:
+        prompt: is left out.
+        count: how many.
+    """
     every = [caption(d) for d in descriptions()]
     # A stride without a common factor with the list's length visits kinds and colours evenly.
     chosen = [every[(i * 1877) % len(every)] for i in range(count + 1)]
@@ -120,19 +144,30 @@ def distractors(prompt: str, count: int = 99) -> list[str]:
 
 
 def true_pictures(description: Description, views: Views, variation: int = 0) -> Tensor:
-    """Exact pictures ``[B, H, W, 3]`` of an object from ``views``, on white."""
-    from maquette.toybox.world import true_picture
+    """Exact pictures ``[B, H, W, 3]`` in [0, 1] of an object, on white.
 
-    rows = zip(views.azimuth_deg.tolist(), views.elevation_deg.tolist(),
-               views.distance.tolist(), views.fov_y_deg.tolist(), strict=True)  # fmt: skip
+    Args:
+        description: of the object.
+        views: the cameras.
+        variation: selects the object's proportions.
+    """
+    cameras = zip(
+        views.azimuth_deg.tolist(),
+        views.elevation_deg.tolist(),
+        views.distance.tolist(),
+        views.fov_y_deg.tolist(),
+        strict=True,
+    )
     pictures = [
-        true_picture(description, azimuth, elevation, views.width, distance=distance,
-                     fov_y_deg=fov, variation=variation)  # fmt: skip
-        for azimuth, elevation, distance, fov in rows
+        true_picture(
+            *(description, azimuth, elevation, views.width),
+            distance=distance,
+            fov_y_deg=fov,
+            variation=variation,
+        )
+        for azimuth, elevation, distance, fov in cameras
     ]
     return torch.stack([torch.from_numpy(picture) for picture in pictures]).float() / 255
-
-
 
 
 def _kind_for(description: Description, kind: str) -> Description:

@@ -10,13 +10,24 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["SIZES", "Size", "autoencoder", "judge_clip", "judge_views", "text_encoder", "tokenizer",
-           "unet", "write_vocabulary"]  # fmt: skip
+__all__ = [
+    "SIZES",
+    "Size",
+    "autoencoder",
+    "judge_clip",
+    "judge_views",
+    "text_encoder",
+    "token_ids",
+    "tokenizer",
+    "unet",
+    "write_vocabulary",
+]
 
 TOKENS = 20
 """Longest text in tokens, start and end included; longer prompts are cut."""
@@ -157,7 +168,7 @@ def token_ids(tokenize: Any, texts: Sequence[str]) -> torch.Tensor:
 def _merged(pieces: list[str], merges: Sequence[tuple[str, str]]) -> list[str]:
     ranks = {pair: rank for rank, pair in enumerate(merges)}
     while True:
-        pairs = [ranks.get(pair, len(ranks)) for pair in zip(pieces, pieces[1:], strict=False)]
+        pairs = [ranks.get(pair, len(ranks)) for pair in pairwise(pieces)]
         if not pairs or min(pairs) == len(ranks):
             return pieces
         at = pairs.index(min(pairs))

@@ -16,8 +16,15 @@ import torch
 from safetensors.torch import load_file
 
 from maquette.toybox.captions import VIEWS, VOCABULARY
-from maquette.toybox.networks import SIZES, autoencoder, judge_clip, judge_views, text_encoder
-from maquette.toybox.networks import tokenizer, unet
+from maquette.toybox.networks import (
+    SIZES,
+    autoencoder,
+    judge_clip,
+    judge_views,
+    text_encoder,
+    tokenizer,
+    unet,
+)
 
 __all__ = ["pack_judge", "pack_prior"]
 
@@ -58,7 +65,13 @@ PREPROCESSOR = {
 
 
 def pack_prior(training: Path, target: Path, size: str = "64") -> None:
-    """Write the averaged prior in ``training`` as a diffusers folder ``target``."""
+    """Write the averaged prior as a folder in the diffusers layout.
+
+    Args:
+        training: a folder in which ``vae`` and ``unet`` were trained.
+        target: the folder to write; one that is there is replaced.
+        size: the size that was trained.
+    """
     shape, words = SIZES[size], tokenizer(training / "tokenizer")
     vae, both = autoencoder(shape), _averaged(training / "unet.safetensors")
     vae.load_state_dict(_averaged(training / "vae.safetensors"))
@@ -78,7 +91,13 @@ def pack_prior(training: Path, target: Path, size: str = "64") -> None:
 
 
 def pack_judge(training: Path, target: Path, size: str = "64") -> None:
-    """Write the judge: ``clip`` and ``views``, each a transformers folder."""
+    """Write the averaged judge: ``clip`` and ``views``, each in the transformers layout.
+
+    Args:
+        training: a folder in which ``clip`` and ``views`` were trained.
+        target: the folder to write; one that is there is replaced.
+        size: the size that was trained.
+    """
     shape, words = SIZES[size], tokenizer(training / "tokenizer")
     clip, views = judge_clip(shape, len(words)), judge_views(shape, VIEWS)
     clip.load_state_dict(_averaged(training / "clip.safetensors"))

@@ -1,4 +1,4 @@
-"""The stages of training: autoencoder, diffusion model, judge. Each is a loss on the common loop."""
+"""The stages of training: autoencoder, diffusion model, judge; each a loss on the common loop."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolat
 from maquette.noise import NoiseSchedule
 from maquette.toybox.captions import VIEWS
 from maquette.toybox.dataset import Dataset
-from maquette.toybox.networks import Size, autoencoder, judge_clip, judge_views, text_encoder
-from maquette.toybox.networks import token_ids, unet
+from maquette.toybox.networks import (
+    Size,
+    autoencoder,
+    judge_clip,
+    judge_views,
+    text_encoder,
+    token_ids,
+    unet,
+)
 from maquette.toybox.trainer import Plan, Team, train_stage
 
 __all__ = ["TextAndUnet", "encode_all", "train_clip", "train_unet", "train_vae", "train_views"]
@@ -45,7 +52,7 @@ def train_vae(size: Size, data: Dataset, plan: Plan, team: Team, seed: int) -> A
     """L1 on pictures and on their differences; a little noise keeps the latent space smooth."""
     network = autoencoder(size).to(team.device, memory_format=torch.channels_last)
 
-    def loss(draws: np.random.Generator, step: int) -> Tensor:
+    def loss(draws: np.random.Generator, _step: int) -> Tensor:
         pictures = pictures_of(data, draws.integers(0, len(data), plan.batch), team.device)
         noise = torch.from_numpy(draws.standard_normal((plan.batch, 4, *_quarter(pictures))))
         with _fast(team.device):
@@ -53,7 +60,8 @@ def train_vae(size: Size, data: Dataset, plan: Plan, team: Team, seed: int) -> A
             drawn = network.decode(latents + 0.1 * noise.to(latents)).sample
         drawn, latents = drawn.float(), latents.float()
         # Unit size keeps the added noise meaningful: without it the latents would outgrow it.
-        size_penalty = (latents.square().mean() - 1).square() + latents.mean((0, 2, 3)).square().sum()
+        off_centre = latents.mean((0, 2, 3)).square().sum()
+        size_penalty = (latents.square().mean() - 1).square() + off_centre
         # Eight-pixel means hold the colours, which a small network loses before the shapes.
         colours = l1_loss(avg_pool2d(drawn, 8), avg_pool2d(pictures, 8))
         return l1_loss(drawn, pictures) + _edges(drawn, pictures) + colours + 0.01 * size_penalty
@@ -63,12 +71,13 @@ def train_vae(size: Size, data: Dataset, plan: Plan, team: Team, seed: int) -> A
 
 @torch.no_grad()
 def encode_all(vae: Any, data: Dataset, device: str) -> tuple[Tensor, float]:
-    """Latents ``[N, 4, h, w]`` float16 scaled to unit deviation, and the factor that scales them."""
+    """Latents ``[N, 4, h, w]`` float16, scaled to unit deviation, and the factor that does it."""
     parts = []
     for start in range(0, len(data), 512):
         pictures = pictures_of(data, np.arange(start, min(start + 512, len(data))), device)
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
         with _fast(device):
-            parts.append(vae.encode(pictures).latents.half().cpu())
+            parts.append(vae.encode(pictures).latents.half().contiguous().cpu())
     latents = torch.cat(parts)
     factor = 1.0 / float(latents[:8192].float().std())
     return latents * factor, factor
@@ -92,7 +101,7 @@ def train_unet(
         network.unet.set_attn_processor(AttnProcessor())
     latents, ids = latents.to(team.device), ids.to(team.device)
 
-    def loss(draws: np.random.Generator, step: int) -> Tensor:
+    def loss(draws: np.random.Generator, _step: int) -> Tensor:
         rows = torch.from_numpy(draws.integers(0, len(latents), plan.batch)).to(team.device)
         # Stratified in t, which lowers the variance of the loss for nothing.
         strata = (np.arange(plan.batch) + draws.random(plan.batch)) / plan.batch
@@ -106,15 +115,13 @@ def train_unet(
     return train_stage(plan, network, loss, team, seed=seed, picture=picture)  # type: ignore
 
 
-def train_clip(
-    size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team, seed: int
-) -> Any:
-    """Contrastive learning (Radford et al. 2021) on disturbed pictures, so that it judges renders."""
+def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team, seed: int) -> Any:
+    """Contrastive learning (Radford et al. 2021); disturbed pictures teach it to judge renders."""
     ids = token_ids(tokenize, data.captions)
     told = np.flatnonzero([bool(caption) for caption in data.captions])
     network = judge_clip(size, len(tokenize)).to(team.device)
 
-    def loss(draws: np.random.Generator, step: int) -> Tensor:
+    def loss(draws: np.random.Generator, _step: int) -> Tensor:
         rows = draws.choice(told, plan.batch, replace=False)
         pictures = disturbed(pictures_of(data, rows, team.device), draws)
         with _fast(team.device):
@@ -126,16 +133,14 @@ def train_clip(
     return train_stage(plan, network, loss, team, seed=seed)
 
 
-def train_views(
-    size: Size, clip: Any, data: Dataset, plan: Plan, team: Team, seed: int
-) -> Any:
+def train_views(size: Size, clip: Any, data: Dataset, plan: Plan, team: Team, seed: int) -> Any:
     """View words of objects that have a front, starting from the judge's vision transformer."""
     network = judge_views(size, VIEWS)
     network.vision_model.load_state_dict(clip.vision_model.state_dict())
     network = network.to(team.device)
     rows_with_front = np.flatnonzero(data.has_front)
 
-    def loss(draws: np.random.Generator, step: int) -> Tensor:
+    def loss(draws: np.random.Generator, _step: int) -> Tensor:
         rows = draws.choice(rows_with_front, plan.batch)
         labels = torch.from_numpy(data.views[rows]).to(team.device)
         with _fast(team.device):

@@ -1,38 +1,49 @@
 """Train the embedded prior and its judge from scratch, on pictures of the toy world.
 
-``maquette prior train`` runs this. Every stage is resumable: start it again with the same folder and
-it goes on. Prior and judge see worlds of different seeds. At the end the networks are written in the
-diffusers and transformers layouts, in float16 safetensors.
+``maquette prior train`` runs this. Every stage is resumable: start it again with the same folder
+and it goes on. Prior and judge see worlds of different seeds. ``maquette.toybox.pack`` then writes
+the networks in the diffusers and transformers layouts, in float16 safetensors.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
+from maquette.errors import InputError
+from maquette.store import write_file
 from maquette.toybox.captions import VOCABULARY
-from maquette.toybox.dataset import draw
-from maquette.toybox.networks import SIZES, token_ids, tokenizer, write_vocabulary
-from maquette.toybox.stages import SCHEDULE, encode_all, train_clip, train_unet, train_vae
-from maquette.toybox.stages import train_views
+from maquette.toybox.dataset import Dataset, draw
+from maquette.toybox.networks import SIZES, Size, token_ids, tokenizer, write_vocabulary
+from maquette.toybox.stages import (
+    SCHEDULE,
+    encode_all,
+    train_clip,
+    train_unet,
+    train_vae,
+    train_views,
+)
 from maquette.toybox.trainer import Plan, Team
 
 __all__ = ["train"]
 
 PRIOR_WORLD, JUDGE_WORLD = 1, 2
 """Seeds of the worlds that the prior and the judge are trained on."""
+STAGES = ("vae", "unet", "clip", "views")
 
 
 def train(
     folder: Path = Path("training"),
     *,
     size: str = "64",
-    stages: tuple[str, ...] = ("vae", "unet", "clip", "views"),
+    stages: tuple[str, ...] = STAGES,
     pictures: int = 100_000,
     vae_steps: int = 3000,
     unet_steps: int = 6000,
@@ -49,12 +60,27 @@ def train(
     Args:
         folder: where pictures, checkpoints, samples and the log go.
         size: one of the network sizes in ``maquette.toybox.networks``.
-        stages: which networks to train: vae, unet, clip, views.
+        stages: which networks to train: vae, unet, clip, views. The unet needs the vae, and the
+            views need the clip: these are trained first where they are not finished.
         pictures: how many pictures to draw for the prior; the judge takes half as many.
-        batch: pictures of a step and process.
+        vae_steps: optimiser steps of the autoencoder.
+        unet_steps: of the U-Net with its text encoder.
+        clip_steps: of the judge's CLIP.
+        views_steps: of the judge's view classifier.
+        batch: pictures of a step and process; CLIP takes four times, the views twice as many.
+        unet_rate: the U-Net's learning rate.
         processes: how many train together, each on one thread.
         device: ``cpu`` or ``cuda``.
+        seed: of first weights and of every draw in training.
+
+    Raises:
+        InputError: an unknown size or stage.
+        DiskError: a checkpoint cannot be written; the one before is intact.
     """
+    if size not in SIZES:
+        raise InputError(f"There is no size {size!r}", f"Choose {' or '.join(SIZES)}")
+    if unknown := sorted(set(stages) - set(STAGES)):
+        raise InputError(f"There is no stage {unknown[0]!r}", f"Choose from {', '.join(STAGES)}")
     options = (folder, size, stages, pictures, batch, unet_rate, device, seed)
     counts = {"vae": vae_steps, "unet": unet_steps, "clip": clip_steps, "views": views_steps}
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,22 +114,59 @@ def _work(rank: int, processes: int, meeting: str, options: tuple, counts: dict[
     tokenize = tokenizer(folder / "tokenizer")
     if {"vae", "unet"} & set(stages):
         data = draw(folder, PRIOR_WORLD, pictures, size.picture)
-        plan = Plan("vae", counts["vae"], batch, 1e-3, cooldown=0.46, average=0.995)
-        vae = train_vae(size, data, plan, team, seed)
-        if "unet" in stages:
-            latents, factor = encode_all(vae, data, device)
-            vae.register_to_config(scaling_factor=factor)
-            (folder / "latents.json").write_text(json.dumps({"factor": factor}))
-            plan = Plan("unet", counts["unet"], batch, unet_rate, average=0.9995, every=500)
-            sheet = _sheet(vae, tokenize, folder) if rank == 0 else None
-            train_unet(size, latents, token_ids(tokenize, data.captions), plan, team, seed, sheet)
+        plans = (
+            Plan("vae", counts["vae"], batch, 1e-3, cooldown=0.46, average=0.995),
+            Plan("unet", counts["unet"], batch, unet_rate, average=0.9995, every=500),
+        )
+        _train_prior(plans, size, data, tokenize, team, seed, with_unet="unet" in stages)
     if {"clip", "views"} & set(stages):
         data = draw(folder, JUDGE_WORLD, pictures // 2, size.picture)
         plan = Plan("clip", counts["clip"], 4 * batch, 1e-3, average=0.998)
         clip = train_clip(size, data, tokenize, plan, team, seed)
-        plan = Plan("views", counts["views"], 2 * batch, 3e-4, average=0.99)
-        train_views(size, clip, data, plan, team, seed)
+        if "views" in stages:
+            plan = Plan("views", counts["views"], 2 * batch, 3e-4, average=0.99)
+            train_views(size, clip, data, plan, team, seed)
     _wait(processes)
+
+
+def _train_prior(
+    plans: tuple[Plan, Plan],
+    size: Size,
+    data: Dataset,
+    tokenize: Any,
+    team: Team,
+    seed: int,
+    *,
+    with_unet: bool,
+) -> None:
+    """The autoencoder, and the U-Net on its latents."""
+    vae_plan, unet_plan = plans
+    vae = train_vae(size, data, vae_plan, team, seed)
+    if not with_unet:
+        return
+    latents, factor = _latents(vae, data, team)
+    vae.register_to_config(scaling_factor=factor)
+    sheet = _sheet(vae, tokenize, team.folder) if team.rank == 0 else None
+    ids = token_ids(tokenize, data.captions)
+    train_unet(size, latents, ids, unet_plan, team, seed, sheet)
+
+
+def _latents(vae: Any, data: Dataset, team: Team) -> tuple[Tensor, float]:
+    """All pictures' latents and their scale, kept on disk: encoding takes minutes on a CPU."""
+    path, facts_path = team.folder / "latents.safetensors", team.folder / "latents.json"
+    digest = hashlib.sha256()
+    for value in vae.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    key = f"{len(data)} {digest.hexdigest()}"
+    if path.exists() and facts_path.exists():
+        facts = json.loads(facts_path.read_text(encoding="utf-8"))
+        if facts.get("of") == key:
+            return load_file(path)["latents"], facts["factor"]
+    latents, factor = encode_all(vae, data, team.device)
+    if team.rank == 0:
+        write_file(path, save({"latents": latents}))
+        write_file(facts_path, json.dumps({"factor": factor, "of": key}).encode())
+    return latents, factor
 
 
 def _wait(processes: int) -> None:
@@ -118,9 +181,16 @@ def _sheet(vae: Any, tokenize: Any, folder: Path) -> Any:
     from maquette.priors.stable_diffusion import StableDiffusion
     from maquette.randomness import Randomness
 
-    prompts = ["a red and blue mug", "a yellow and orange duck", "a green and brown tree",
-               "a white and red mushroom", "a blue and white car", "a brown and pink teddy bear",
-               "a purple and yellow robot", "a black and white penguin"]  # fmt: skip
+    prompts = (
+        "a red and blue mug",
+        "a yellow and orange duck",
+        "a green and brown tree",
+        "a white and red mushroom",
+        "a blue and white car",
+        "a brown and pink teddy bear",
+        "a purple and yellow robot",
+        "a black and white penguin",
+    )
     words = [view_word(*angles) for angles in ((0, 0), (90, 0), (180, 0), (0, 80))]
     texts = [f"{prompt}, {word} view" for prompt in prompts for word in words]
 

@@ -20,6 +20,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from maquette.store import whole_file
+
 __all__ = ["Plan", "Team", "train_stage"]
 
 
@@ -76,8 +78,8 @@ class Team:
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         torch.distributed.all_reduce(flat)
         flat /= self.size
-        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]),
-                                  strict=True):  # fmt: skip
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
     def draws(self, seed: int, step: int) -> np.random.Generator:
@@ -97,9 +99,18 @@ def train_stage(
 ) -> nn.Module:
     """Train ``network`` and return its moving average.
 
+    Goes on from the stage's checkpoint in the team's folder where there is one.
+
     Args:
+        plan: how long and how fast.
+        network: with its first weights, on the team's device; it is changed.
         loss: the mean loss of a fresh batch, from random numbers and the step.
+        team: the processes that train together.
+        seed: of every draw.
         picture: called with the averaged network at every checkpoint, to write samples.
+
+    Returns:
+        ``network``, holding the average.
     """
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, betas=(0.9, 0.99))
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
@@ -174,24 +185,33 @@ def _save(
     tensors |= {f"average.{k}": v for k, v in averaged.items()}
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{k}": torch.as_tensor(v) for k, v in state.items()}
-    partial = path.with_suffix(".part")
-    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, partial,
-              metadata={"step": str(step)})  # fmt: skip
-    partial.rename(path)
+    with whole_file(path) as temporary:
+        save_file(
+            {name: value.contiguous().clone() for name, value in tensors.items()},
+            temporary,
+            metadata={"step": str(step)},
+        )
 
 
-def _load(
-    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, averaged: dict
-) -> int:
+def _load(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, averaged: dict) -> int:
+    """Put a checkpoint's tensors where the fresh ones are, and return its step.
+
+    They are copied into place, so that devices and memory layouts stay what they were: another
+    layout would change the order of a sum and with it the last bits.
+    """
     from safetensors import safe_open
 
     tensors = load_file(path)
     network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
-    averaged.update({k[8:]: v for k, v in tensors.items() if k.startswith("average.")})
+    for name, value in averaged.items():
+        value.copy_(tensors[f"average.{name}"])
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("adam."):
             _, index, name = key.split(".", 2)
+            if name != "step":
+                value = torch.empty_like(parameters[int(index)].detach()).copy_(value)
             state.setdefault(int(index), {})[name] = value
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})

@@ -1,0 +1,117 @@
+"""Kill -9 at random moments through the real command line; compare with a run left alone.
+
+    python benchmarks/kill.py                      50 kills of the tiny run, analytic prior
+    python benchmarks/kill.py --full "a red mug"   50 kills of full-size runs, embedded prior
+
+A trial starts ``maquette generate``, kills its process group at a random moment within the time
+that an unharmed run takes, and repeats ``maquette resume`` likewise until the run is done. All that
+a run promises to reproduce must then be the same bytes. The last line is a JSON summary.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TINY = Path(__file__).resolve().parent.parent / "tests" / "tiny.py"
+MAQUETTE = [sys.executable, "-m", "maquette.cli"]
+TRANSIENT = (".lock", "timings.jsonl")
+
+
+def main() -> int:
+    """Run all trials and print the figures; 0 where every one of them came out the same."""
+    options = _options()
+    work = Path(tempfile.mkdtemp(prefix="maquette-kill-"))
+    moments = random.Random(options.seed)
+    start, again = _commands(options)
+    began = time.monotonic()
+    folder = _run(start, work / "unharmed", None)
+    lasts = time.monotonic() - began
+    assert folder is not None
+    wanted = digest(folder)
+    kills, trials, differing, unreadable = 0, 0, 0, 0
+    while kills < options.kills:
+        trials += 1
+        out, command = work / f"trial-{trials}", start
+        while True:
+            done = _run(
+                command, out, moments.uniform(0.0, lasts) if kills < options.kills else None
+            )
+            if done is not None:
+                break
+            kills += 1
+            found = list(out.iterdir()) if out.is_dir() else []
+            # A kill before the run has a folder leaves nothing to resume; one starts it again.
+            ready = len(found) == 1 and (found[0] / "run.json").is_file()
+            command = [*again, str(found[0])] if ready else start
+        unreadable += done == Path()
+        same = done != Path() and digest(done) == wanted
+        differing += not same
+        print(f"trial {trials}: {kills} kills so far, {'same bytes' if same else 'DIFFERENT'}")
+        shutil.rmtree(out)
+    shutil.rmtree(work)
+    figures = {"kills": kills, "trials": trials, "different": differing, "unreadable": unreadable}
+    print(json.dumps({**figures, "unharmed_seconds": round(lasts, 1), "full": bool(options.full)}))
+    return int(differing > 0)
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """sha256 of every file that a run promises to reproduce."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in TRANSIENT
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--full", metavar="PROMPT", default="", help="full-size runs of this prompt"
+    )
+    parser.add_argument("--steps", type=int, default=None, help="of a full-size run")
+    return parser.parse_args()
+
+
+def _commands(options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """How a run is started and how it is resumed."""
+    shared = ["--quiet", "--threads", "1", "--checkpoint-every", "25" if options.full else "5"]
+    if options.full:
+        steps = ["--steps", str(options.steps)] if options.steps else []
+        return [*MAQUETTE, "generate", options.full, *steps, *shared], [
+            *MAQUETTE,
+            "resume",
+            *shared,
+        ]
+    tiny = ["--prior", f"{TINY}:prior"]
+    start = [*MAQUETTE, "generate", "a disc", "--recipe", f"{TINY}:recipe", *tiny, *shared]
+    return start, [*MAQUETTE, "resume", *tiny, *shared]
+
+
+def _run(command: list[str], out: Path, seconds: float | None) -> Path | None:
+    """Run a command, killed after some seconds: its folder, None if killed, Path() if failed."""
+    full = command if command[3] == "resume" else [*command, "--out", str(out)]
+    started = subprocess.Popen(full, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        told, _ = started.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(started.pid, signal.SIGKILL)
+        started.communicate()
+        return None
+    return Path(told.strip()) if started.returncode == 0 else Path()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

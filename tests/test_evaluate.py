@@ -1,0 +1,141 @@
+"""What ``maquette evaluate`` measures and writes, and what it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small_networks
+import torch
+
+from maquette import store
+from maquette.errors import CheckpointError, InputError, PriorError
+from maquette.export.ply import read_ply, write_ply
+from maquette.inits.sphere import Sphere
+from maquette.metrics.clip import clip_score
+from maquette.metrics.evaluate import MEASURES, evaluate_run
+from maquette.randomness import Randomness
+from maquette.records import Views
+from maquette.toybox.captions import parse
+from maquette.toybox.judge import Judge
+
+
+def judge_folder() -> Path:
+    return small_networks.trained() / "judge-tiny"
+
+
+def run_folder(folder: Path, prompt: str = "a red and blue mug") -> Path:
+    folder.mkdir()
+    store.write_json(folder / "run.json", {"prompt": prompt, "seed": 0, "prior": "any"})
+    write_ply(folder / "asset.ply", Sphere(count=200, opacity=0.6).make("", Randomness(0)))
+    return folder
+
+
+def evaluate(folder: Path, **changes: Any) -> dict[str, Any]:
+    return evaluate_run(folder, **{"judge": judge_folder(), "size": 16, **changes})
+
+
+def test_it_judges_the_asset_and_writes_what_it_returns(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run")
+    result = evaluate(folder, views=4)
+    written = json.loads((folder / "metrics.json").read_text())
+    assert written == {"schema": store.SCHEMA, **result}
+    assert result["asset_sha256"] == hashlib.sha256((folder / "asset.ply").read_bytes()).hexdigest()
+    ring = Views.ring(4, elevation_deg=15, size=16)
+    with torch.no_grad():
+        pictures = read_ply(folder / "asset.ply").render(ring, torch.ones(4, 3)).colour.clamp(0, 1)
+    verdict = Judge.load(judge_folder()).verdict(pictures, parse("a red and blue mug"), ring)
+    for name in MEASURES:
+        expected = getattr(verdict, name).double()
+        assert result["by_view"][name] == pytest.approx(expected.tolist())
+        assert result[name] == pytest.approx(float(expected.mean()))
+    assert result["note"] == ""
+    assert result["judge"] == "judge-tiny"
+
+
+def test_the_same_asset_gets_the_same_measures(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run")
+    assert evaluate(folder) == evaluate(folder)
+    assert len(evaluate(folder)["by_view"]["clip_score"]) == 8
+
+
+def test_what_has_no_meaning_is_null_and_said(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", "a ball")
+    result = evaluate(folder, views=2)
+    assert result["colour_right"] is None
+    assert result["view_right"] is None
+    assert result["by_view"]["view_right"] == [None, None]
+    assert result["prompt_right"] is not None
+    assert "names no colour" in result["note"]
+    assert "no front" in result["note"]
+    assert "NaN" not in (folder / "metrics.json").read_text()
+
+
+def test_known_words_that_are_no_object_get_a_clip_score_only(tmp_path: Path) -> None:
+    prompt = "a mug and a duck"
+    folder = run_folder(tmp_path / "run", prompt)
+    result = evaluate(folder, views=2)
+    assert [name for name in MEASURES if result[name] is not None] == ["clip_score"]
+    assert "CLIP score only" in result["note"]
+    ring = Views.ring(2, elevation_deg=15, size=16)
+    with torch.no_grad():
+        pictures = read_ply(folder / "asset.ply").render(ring, torch.ones(2, 3)).colour.clamp(0, 1)
+    expected = clip_score(Judge.load(judge_folder()).clip, pictures, prompt).tolist()
+    assert result["by_view"]["clip_score"] == pytest.approx(expected)
+
+
+def test_words_that_the_judge_never_read_are_refused(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run", "a red dragon in Paris")
+    with pytest.raises(InputError, match="does not know 'dragon', 'in', 'paris'.* mug "):
+        evaluate(folder)
+    assert not (folder / "metrics.json").exists()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no run"):
+        evaluate(tmp_path)
+    with pytest.raises(CheckpointError, match="no run"):
+        evaluate(tmp_path / "nowhere")
+
+
+def test_a_run_without_an_asset_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run")
+    (folder / "asset.ply").unlink()
+    with pytest.raises(InputError, match="maquette resume"):
+        evaluate(folder)
+
+
+@pytest.mark.parametrize("data", [b"", b"ply\nformat ascii 1.0\n", b"\0" * 100])
+def test_a_broken_asset_is_refused(tmp_path: Path, data: bytes) -> None:
+    folder = run_folder(tmp_path / "run")
+    (folder / "asset.ply").write_bytes(data)
+    with pytest.raises(InputError, match=r"asset\.ply"):
+        evaluate(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"schema": 1}', '{"schema": 1, "prompt": 3}'])
+def test_a_broken_run_file_is_refused(tmp_path: Path, text: str) -> None:
+    folder = run_folder(tmp_path / "run")
+    (folder / "run.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"run\.json"):
+        evaluate(folder)
+
+
+def test_a_missing_or_damaged_judge_is_a_prior_error(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path / "run")
+    with pytest.raises(PriorError):
+        evaluate(folder, judge=tmp_path / "nowhere")
+    damaged = Path(shutil.copytree(judge_folder(), tmp_path / "judge"))
+    (damaged / "clip" / "config.json").write_text("{}")
+    with pytest.raises(PriorError, match="damaged"):
+        evaluate(folder, judge=damaged)
+
+
+@pytest.mark.parametrize("changes", [{"views": 0}, {"size": 1}, {"elevation_deg": 90.0}])
+def test_settings_without_pictures_are_refused(tmp_path: Path, changes: dict) -> None:
+    with pytest.raises(InputError):
+        evaluate(run_folder(tmp_path / "run"), **changes)
