@@ -1,11 +1,12 @@
-"""How good are the assets? Prompts of the toy world, made by each recipe, judged by the embedded judge.
+"""How good are the assets? Prompts of the toy world, made by each recipe and judged.
 
     python benchmarks/quality.py --out runs/quality --recipes sds csd ism --prompts 40
 
-Draws the prompts by ``--seed`` (a quarter of them colour pairs that the prior never saw), distils each
-with each recipe, judges eight views of every asset, and prints a table with 95 % bootstrap intervals.
-Finished jobs are kept in the output folder, so that an interrupted run goes on. Beside the table it
-writes ``sheet-RECIPE.png``, a contact sheet of all assets, and ``prior.png``.
+Draws the prompts by ``--seed`` (a quarter of them colour pairs that the prior never saw), distils
+each with each recipe, has the embedded judge look at eight views of every asset, and prints a table
+with 95 % bootstrap intervals. Finished jobs are kept in the output folder, so that an interrupted
+run goes on. Beside the table it writes ``sheet-RECIPE.png``, a contact sheet of all assets, and
+``prior.png``.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2026, help="draws the prompts")
     parser.add_argument("--run-seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", dest="settings")
+    parser.add_argument("--set", nargs="*", default=[], dest="settings", help="FIELD=VALUE ...")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     chosen = prompts(options.prompts, options.seed)
@@ -178,8 +179,9 @@ def main() -> None:
         rows[recipe] = [r for r in results if r["recipe"] == recipe]
         rows[f"  {recipe}, unseen"] = [r for r, u in zip(rows[recipe], unseen, strict=True) if u]
         sheet(options.out, recipe, rows[recipe], options.run_seed)
-    print(f"{platform.processor() or platform.machine()}, {datetime.date.today()}, "
-          f"{options.prompts} prompts of seed {options.seed}, {VIEWS} views at {SIZE} px")  # fmt: skip
+    machine = platform.processor() or platform.machine()
+    print(f"{machine}, {datetime.date.today()}, "
+          f"{options.prompts} prompts of seed {options.seed}, {VIEWS} views of {SIZE} px")  # fmt: skip
     table(rows)
     for recipe in options.recipes:
         seconds = np.array([r["cpu_seconds"] for r in rows[recipe]])

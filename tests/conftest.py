@@ -1,4 +1,4 @@
-"""One thread for every test: small tensors run faster so, and test workers do not fight for cores."""
+"""One thread for every test: small tensors run faster so, and workers do not fight for cores."""
 
 import torch
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_networks
 import torch
 from PIL import Image
 from torch import Tensor
 
+import small_networks
 from maquette.errors import InputError, PriorError
 from maquette.metrics.clip import Clip, clip_score, prepare
 
@@ -57,7 +57,7 @@ def test_the_score_is_the_cosine_of_the_projections(clip: Clip, text: str) -> No
 
 def test_no_score_is_negative(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     toward = clip.text_features(["a mug"])
-    monkeypatch.setattr(clip, "picture_features", lambda given: torch.cat([toward, -toward]))
+    monkeypatch.setattr(clip, "picture_features", lambda _given: torch.cat([toward, -toward]))
     score = clip_score(clip, pictures(2), "a mug")
     torch.testing.assert_close(score, torch.tensor([100.0, 0.0]))
 
@@ -88,10 +88,8 @@ def test_pictures_of_the_right_size_are_only_normalised() -> None:
 @pytest.mark.parametrize("size", [48, 20, 9])
 def test_other_sizes_are_resized_as_pillow_does(size: int) -> None:
     given = pictures(1, size)
-    channels = [
-        np.asarray(Image.fromarray(given[0, :, :, c].numpy()).resize((16, 16), Image.Resampling.BICUBIC))
-        for c in range(3)
-    ]  # fmt: skip
+    layers = [Image.fromarray(given[0, :, :, channel].numpy()) for channel in range(3)]
+    channels = [np.asarray(layer.resize((16, 16), Image.Resampling.BICUBIC)) for layer in layers]
     resized = np.clip(np.stack(channels, axis=-1), 0, 1)
     expected = (resized - np.array(MEANS)) / np.array(DEVIATIONS)
     prepared = prepare(given, PREPARATION, 16)[0].permute(1, 2, 0)

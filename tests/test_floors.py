@@ -16,10 +16,10 @@ ROOT = Path(maquette.__file__).parent
 FLOORS = [
     "camera checks errors history noise ramps randomness records store",
     "cameras gradients inits losses objectives optimiser priors render scenes timesteps",
-    "distill overrides recipe run serial",
+    "checkpoints distill overrides recipe run serial",
     "export metrics recipes toybox",
     "assets doctor folders generation journal lookup signals sweep viewer",
-    "cli cli_commands cli_progress cli_tables",
+    "cli cli_commands cli_prior cli_progress cli_tables",
 ]
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.split()}
 

@@ -48,7 +48,7 @@ class Seeing:
 class Looking(nn.Module):
     """Says for every picture the view whose number its mean brightness is."""
 
-    config = SimpleNamespace(vision_config=SimpleNamespace(image_size=4))
+    config = SimpleNamespace(image_size=4)
 
     def forward(self, pixel_values: Tensor) -> SimpleNamespace:
         level = (pixel_values.mean((1, 2, 3)) + 1) / 2 * 4
@@ -72,26 +72,19 @@ def test_the_right_thing_in_the_right_colours_is_right() -> None:
 
 
 def test_each_measure_finds_its_own_mistake() -> None:
-    prompt = "a red and blue mug"
     shown = [
-        prompt,
+        "a red and blue mug",
         "a red and blue duck",
         "a red and green mug",
         "a green and blue mug",
-        "a blue and red mug",
         "a green and yellow duck",
     ]
-    seen = verdict(prompt, shown)
-    assert seen.kind_right.tolist() == [1, 0, 1, 1, 1, 0]
+    seen = verdict("a red and blue mug", shown)
+    assert seen.kind_right.tolist() == [1, 0, 1, 1, 0]
+    assert seen.colour_right.tolist() == [1, 1, 0.5, 0.5, 0]
     assert seen.prompt_right[0] == 1
-    assert seen.prompt_right[5] == 0
-    right_slots = [2, 2, 1, 1, 0, 0]
-    # Where a slot shows a colour that no candidate has in it, the first candidate wins; that is
-    # orange or red, and never blue.
-    first = [1, 1, 1, 0, 0, 0]
-    assert (seen.colour_right * 2 >= torch.tensor(first)).all()
-    assert (seen.colour_right[:4] * 2).tolist() == right_slots[:4]
-    expected = torch.tensor([3, 2, 2, 2, 1, 0]) / 3 * 100
+    assert seen.prompt_right[4] == 0
+    expected = torch.tensor([3, 2, 2, 2, 0]) / 3 * 100
     torch.testing.assert_close(seen.clip_score, expected.double(), rtol=1e-4, atol=1e-3)
 
 

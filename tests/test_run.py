@@ -9,11 +9,12 @@ import pytest
 import torch
 
 import tiny
+from maquette.checkpoints import checkpoints_in
 from maquette.distill import distill, step
 from maquette.errors import CheckpointError, InputError, NumericalError, PriorError
 from maquette.objectives.sds import SDS
 from maquette.priors.analytic import GaussianMixture
-from maquette.run import Run, checkpoints_in
+from maquette.run import Run
 
 
 @pytest.fixture(autouse=True)

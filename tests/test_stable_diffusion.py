@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_networks
 import torch
 from torch import Tensor
 
+import small_networks
 from maquette.errors import PriorError
 from maquette.priors.stable_diffusion import StableDiffusion
 from maquette.records import Views
@@ -24,7 +24,7 @@ T = torch.tensor([10, 700])
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*given: object, **named: object) -> None:
+    def refuse(*_given: object, **_named: object) -> None:
         raise AssertionError("a test tried to reach the network")
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -1,4 +1,4 @@
-"""The training of the embedded prior: resumed to the last bit, packed, and loaded by the usual code."""
+"""Training the embedded prior: resumed to the last bit, packed, and loaded by the usual code."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_networks
 import torch
 from safetensors.torch import load_file
-from small_networks import BLOCK
 from torch import Tensor, nn
 
+import small_networks
 from maquette.errors import InputError, PriorError
 from maquette.priors.embedded import Worded, check_files
 from maquette.priors.stable_diffusion import StableDiffusion
@@ -23,7 +22,7 @@ from maquette.records import Views
 from maquette.toybox import dataset, stages, trainer
 from maquette.toybox.captions import VOCABULARY, caption, descriptions, parse
 from maquette.toybox.judge import Judge
-from maquette.toybox.networks import SIZES, judge_views, token_ids, tokenizer, write_vocabulary
+from maquette.toybox.networks import SIZES, judge_clip, token_ids, tokenizer, write_vocabulary
 from maquette.toybox.train import train
 from maquette.toybox.trainer import Plan, Team, train_stage
 from maquette.toybox.world import batch
@@ -63,16 +62,21 @@ def train_unet(folder: Path) -> nn.Module:
 
 
 def train_views(folder: Path) -> nn.Module:
-    return stages.train_views(
-        TINY, judge_views(TINY, ("a",)), pictures(), plan("views"), team(folder), 5
-    )
+    clip = judge_clip(TINY, 60)
+    return stages.train_views(TINY, clip, pictures(), plan("views"), team(folder), 5)
 
 
-class Killed(Exception):
+def train_clip(folder: Path) -> nn.Module:
+    write_vocabulary(VOCABULARY, folder)
+    words = tokenizer(folder)
+    return stages.train_clip(TINY, pictures(), words, plan("clip"), team(folder), 5)
+
+
+class KilledError(Exception):
     """Stands for a signal that cannot be caught."""
 
 
-@pytest.mark.parametrize("stage", [train_vae, train_unet, train_views])
+@pytest.mark.parametrize("stage", [train_vae, train_unet, train_clip, train_views])
 def test_killed_and_resumed_training_ends_in_the_same_bytes(
     stage: Callable[[Path], nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,13 +87,14 @@ def test_killed_and_resumed_training_ends_in_the_same_bytes(
 
         def killed_in_step_5(self: Team, seed: int, step: int) -> np.random.Generator:
             if step == 5:
-                raise Killed
+                raise KilledError
             return draws(self, seed, step)
 
         torch.manual_seed(0)
-        with monkeypatch.context() as patch, pytest.raises(Killed):
+        with monkeypatch.context() as patch:
             patch.setattr(Team, "draws", killed_in_step_5)
-            stage(tmp_path / "killed")
+            with pytest.raises(KilledError):
+                stage(tmp_path / "killed")
         # Other first weights: everything must come from the checkpoint of step 4.
         torch.manual_seed(1)
         resumed = stage(tmp_path / "killed")
@@ -104,10 +109,10 @@ def test_killed_and_resumed_training_ends_in_the_same_bytes(
 
 
 def test_a_finished_stage_is_not_trained_again(tmp_path: Path) -> None:
-    def refuse(draws: np.random.Generator, step: int) -> Tensor:
+    def refuse(_draws: np.random.Generator, _step: int) -> Tensor:
         raise AssertionError("it was trained again")
 
-    def loss(draws: np.random.Generator, step: int) -> Tensor:
+    def loss(_draws: np.random.Generator, _step: int) -> Tensor:
         return network.weight.square().sum()
 
     network = nn.Linear(2, 2)
@@ -123,7 +128,7 @@ def test_a_finished_stage_is_not_trained_again(tmp_path: Path) -> None:
 def test_the_average_follows_the_weights(tmp_path: Path) -> None:
     seen: list[float] = []
 
-    def loss(draws: np.random.Generator, step: int) -> Tensor:
+    def loss(_draws: np.random.Generator, step: int) -> Tensor:
         if step:
             seen.append(float(network.weight.detach()))
         return network.weight.sum()
@@ -218,11 +223,11 @@ def test_an_interrupted_cache_is_completed(tmp_path: Path, monkeypatch: pytest.M
         if job[2] == 1 and drawn.count(1) == 1:
             # The pictures are there in part, and the captions are not.
             (broken_folder / "00001.raw").write_bytes(b"half")
-            raise Killed
+            raise KilledError
         real(job)
 
     monkeypatch.setattr(dataset, "_draw_block", killed_in_block_1)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         dataset.draw(tmp_path / "broken", 3, 10, 8, say=say)
     completed = dataset.draw(tmp_path / "broken", 3, 10, 8, say=say)
     assert drawn == [0, 1, 1, 2]
@@ -350,17 +355,17 @@ def test_a_damaged_judge_is_refused(name: str, tmp_path: Path) -> None:
 def test_checkpoints_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = nn.Linear(2, 2)
 
-    def loss(draws: np.random.Generator, step: int) -> Tensor:
+    def loss(_draws: np.random.Generator, _step: int) -> Tensor:
         return network.weight.square().sum()
 
     train_stage(plan("line", 2), network, loss, team(tmp_path), seed=0)
     before = (tmp_path / "line.safetensors").read_bytes()
 
-    def cut_short(tensors: dict, path: Path, **named: object) -> None:
+    def cut_short(_tensors: dict, path: Path, **_named: object) -> None:
         Path(path).write_bytes(b"half")
-        raise Killed
+        raise KilledError
 
     monkeypatch.setattr(trainer, "save_file", cut_short)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_stage(plan("line", 4), network, loss, team(tmp_path), seed=0)
     assert (tmp_path / "line.safetensors").read_bytes() == before

@@ -30,7 +30,7 @@ PATIENCE = 3
 
 
 def step(run: Run) -> Report:
-    """Do one step of ``run`` and tell what happened; one with a non-finite value changes nothing."""
+    """Do one step of ``run`` and report it; one with a non-finite value changes nothing."""
     recipe, prior, scene = run.recipe.at(run.step), run.prior, run.scene
     random = run.random.at(run.step)
 

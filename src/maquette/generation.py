@@ -17,6 +17,7 @@ import torch
 
 from maquette import folders, lookup, serial, store
 from maquette.assets import ASSET, PREVIEW, TURNTABLE, write_asset, write_preview, write_turntable
+from maquette.checkpoints import checkpoints_in, newest_checkpoint
 from maquette.distill import distill
 from maquette.errors import CheckpointError, InputError, NumericalError
 from maquette.journal import Journal
@@ -24,7 +25,7 @@ from maquette.overrides import override
 from maquette.priors.base import Prior
 from maquette.recipe import Recipe
 from maquette.records import Report
-from maquette.run import Run, checkpoints_in, newest_checkpoint, restore_scene
+from maquette.run import Run, restore_scene
 from maquette.scenes.base import Scene
 from maquette.signals import Signals, Stopped
 

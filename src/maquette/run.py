@@ -9,18 +9,25 @@ was not.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from maquette import serial, store
+from maquette.checkpoints import (
+    Announce,
+    checkpoints_in,
+    facts_of,
+    newest_checkpoint,
+    pack,
+    quiet,
+    retire,
+    unpack,
+)
 from maquette.checks import finite
 from maquette.errors import CheckpointError, InputError, PriorError
 from maquette.optimiser import Adam
@@ -30,17 +37,7 @@ from maquette.recipe import Recipe
 from maquette.records import Guidance, Report, Views
 from maquette.scenes.base import Scene
 
-__all__ = ["Run", "checkpoints_in", "newest_checkpoint", "restore_scene"]
-
-KEPT = 2
-"""Checkpoints that stay; the older one is there for the day the newer one is damaged."""
-
-Announce = Callable[[str], None]
-T = TypeVar("T")
-
-
-def _quiet(sentence: str) -> None:
-    """Announces nothing."""
+__all__ = ["Run", "restore_scene"]
 
 
 @dataclass
@@ -103,7 +100,7 @@ class Run:
         prior: Prior,
         recipe: Recipe | None = None,
         device: torch.device | str = "cpu",
-        announce: Announce = _quiet,
+        announce: Announce = quiet,
     ) -> Run:
         """The run of the newest checkpoint that is intact.
 
@@ -155,10 +152,10 @@ class Run:
             "recipe": self._recipe_data,
             "torch": torch.__version__.split("+")[0],
         }
-        files = {f"{name}.safetensors": _pack(value) for name, value in tensors.items()}
+        files = {f"{name}.safetensors": pack(value) for name, value in tensors.items()}
         folder = checkpoints / f"step-{self.step:06d}"
         store.write_sealed(folder, files, facts)
-        _retire(folder)
+        retire(folder)
         return folder
 
     def state_bytes(self) -> int:
@@ -204,85 +201,6 @@ class Run:
         )
 
 
-def checkpoints_in(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, newest first, intact or not."""
-    if not folder.is_dir():
-        return []
-    found = [p for p in folder.iterdir() if re.fullmatch(r"step-\d{6,}", p.name)]
-    return sorted(found, key=_step_of, reverse=True)
-
-
-def newest_checkpoint(
-    folder: Path,
-    read: Callable[[dict[str, Any], dict[str, bytes]], T],
-    announce: Announce = _quiet,
-) -> tuple[Path, T]:
-    """The newest checkpoint that ``read`` accepts, and what it made of it.
-
-    Raises:
-        CheckpointError: there is none, or none is intact; with the newest one's fault.
-    """
-    faults: list[str] = []
-    for path in checkpoints_in(folder):
-        try:
-            if path.is_symlink():
-                raise CheckpointError(f"{path} is a link")
-            manifest, files = store.read_sealed(path)
-            if manifest.get("step") != _step_of(path):
-                raise CheckpointError(f"{path} holds step {manifest.get('step')}")
-            return path, read(manifest, files)
-        except CheckpointError as fault:
-            announce(f"Checkpoint {path.name} is passed over: {fault.what}")
-            faults.append(fault.what)
-    if not faults:
-        raise CheckpointError(f"There is no checkpoint in {folder}")
-    raise CheckpointError(
-        f"None of the {len(faults)} checkpoints in {folder} is intact; the newest: {faults[0]}",
-        "Delete the run's folder to start it anew",
-    )
-
-
-def unpack(files: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
-    """The tensors of one file of a checkpoint.
-
-    Raises:
-        CheckpointError: it is missing or no safetensors file.
-    """
-    try:
-        return safetensors.torch.load(files[f"{name}.safetensors"])
-    except (KeyError, SafetensorError) as error:
-        raise CheckpointError(f"The checkpoint has no readable {name}.safetensors") from error
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("step-"))
-
-
-def _pack(tensors: Mapping[str, Tensor]) -> bytes:
-    return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
-
-
-def _retire(newest: Path) -> None:
-    """Delete what is older than the last checkpoints that are intact; ``newest`` is verified."""
-    intact = 1
-    for path in checkpoints_in(newest.parent):
-        if _step_of(path) >= _step_of(newest):
-            continue
-        if intact < KEPT and _is_intact(path):
-            intact += 1
-            continue
-        with store.disk_errors(path):
-            path.unlink() if path.is_symlink() or path.is_file() else store.discard(path)
-
-
-def _is_intact(path: Path) -> bool:
-    try:
-        store.read_sealed(path)
-    except CheckpointError:
-        return False
-    return not path.is_symlink()
-
-
 def _place(scene: Scene, tensors: Mapping[str, Tensor], device: torch.device) -> None:
     if any(value.device != device for value in tensors.values()) or any(
         tensors[name] is not value for name, value in scene.parameters().items()
@@ -298,7 +216,7 @@ def _restore(
     device: torch.device,
 ) -> Run:
     """The run that a verified checkpoint describes."""
-    facts = _facts(manifest)
+    facts = facts_of(manifest)
     fingerprint = prior.fingerprint()
     if changed := sorted(
         k for k in {*fingerprint, *facts["prior"]} if fingerprint.get(k) != facts["prior"].get(k)
@@ -346,18 +264,6 @@ def restore_scene(
     except InputError as fault:
         raise CheckpointError(fault.what, fault.next_step) from fault
     return scene
-
-
-def _facts(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest's facts, with their types checked."""
-    wanted = {
-        **{"step": int, "skipped": int, "seed": int, "evaluations": int, "prompt": str},
-        **{"prior": dict, "recipe": dict},
-    }
-    for name, kind in wanted.items():
-        if not isinstance(manifest.get(name), kind):
-            raise CheckpointError(f"The checkpoint's manifest has no proper {name!r}")
-    return manifest
 
 
 def _normal(data: Any) -> Any:

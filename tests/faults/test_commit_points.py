@@ -13,9 +13,10 @@ import shim
 import torch
 
 import tiny
+from maquette.checkpoints import checkpoints_in
 from maquette.distill import distill
 from maquette.errors import DiskError
-from maquette.run import Run, checkpoints_in
+from maquette.run import Run
 
 InChild = Callable[[Callable[[], int]], int]
 
@@ -49,7 +50,7 @@ def before(
     with pytest.MonkeyPatch.context() as patch:
         system = shim.install(shim.System(), patch)
         run.save(copy)
-    assert system.count > 40
+    assert system.count > 30
     return run, folder, means, system.count
 
 
@@ -161,14 +162,19 @@ def test_power_cut_at_every_call_of_a_save(
         recorder = shim.install(Recorder(log), patch)
         run.save(log)
     assert isinstance(recorder, Recorder)
+    last = 0
     for end in range(len(recorder.calls) + 1):
         folder = tmp_path / f"cut-{end}"
         shutil.copytree(start, folder)
         recorder.replay(end, folder, torn=torn, lucky=lucky)
-        back = Run.resume(folder, tiny.prior())
+        told: list[str] = []
+        back = Run.resume(folder, tiny.prior(), announce=told.append)
         assert back.step in (2, 3)
         assert torch.equal(means_of(back), means[back.step])
+        assert not told, "what can be seen must have been synced before"
+        last = back.step
         shutil.rmtree(folder)
+    assert last == 3, "a save that returned has to outlast a power cut"
 
 
 class Recorder(shim.System):

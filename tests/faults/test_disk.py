@@ -16,8 +16,8 @@ import shim
 
 import tiny
 from maquette import cli, store
+from maquette.checkpoints import checkpoints_in
 from maquette.errors import DiskError, InputError
-from maquette.run import checkpoints_in
 
 InChild = Callable[[Callable[[], int]], int]
 CLI = [
@@ -104,7 +104,7 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
 @pytest.mark.skipif(
     shutil.which("mount") is None or os.geteuid() != 0, reason="needs root to mount"
 )
-@pytest.mark.parametrize("size", ["60k", "150k", "220k"])
+@pytest.mark.parametrize("size", ["60k", "110k", "160k"])
 def test_a_real_disk_fills_up(
     size: str, tmp_path: Path, unharmed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

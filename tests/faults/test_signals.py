@@ -12,7 +12,8 @@ import pytest
 
 import tiny
 from maquette import cli, generation, store
-from maquette.run import Run, checkpoints_in
+from maquette.checkpoints import checkpoints_in
+from maquette.run import Run
 from maquette.signals import Signals, Stopped
 
 InChild = Callable[[Callable[[], int]], int]

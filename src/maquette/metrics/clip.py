@@ -25,7 +25,7 @@ class Clip:
     """A CLIP model with its tokenizer and picture preparation.
 
     Args:
-        model: a transformers ``CLIPModel``.
+        model: a transformers ``CLIPModel`` or ``VisionTextDualEncoderModel``.
         tokenizer: its ``CLIPTokenizer``.
         preparation: ``image_mean`` and ``image_std``, three numbers each.
     """
@@ -46,11 +46,13 @@ class Clip:
         Raises:
             PriorError: where it is missing or damaged.
         """
-        from transformers import CLIPModel
+        from transformers import CLIPModel, VisionTextDualEncoderModel
 
         folder = Path(folder)
-        model = load_module(CLIPModel, folder, dtype=torch.float32)
+        forms = {"clip": CLIPModel, "vision-text-dual-encoder": VisionTextDualEncoderModel}
         try:
+            kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+            form = forms[kind]
             text = (folder / "preprocessor_config.json").read_text(encoding="utf-8")
             config = json.loads(text)
             preparation = {
@@ -59,6 +61,7 @@ class Clip:
             }
         except (*FAULTS, IndexError) as fault:
             raise cannot_load(folder, fault) from fault
+        model = load_module(form, folder, dtype=torch.float32)
         return Clip(model, load_tokenizer(folder), preparation)
 
     @torch.no_grad()

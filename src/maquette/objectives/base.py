@@ -1,7 +1,8 @@
 """The contract of an objective: which way should the latents move?
 
-An objective is one formula in one file. It never sees a renderer, an optimiser or a progress bar: it
-gets latents, asks the prior, and answers with a gradient (to descend on) and a real scalar per view.
+An objective is one formula in one file. It never sees a renderer, an optimiser or a progress bar:
+it gets latents, asks the prior, and answers with a gradient (to descend on) and a real scalar per
+view.
 """
 
 from __future__ import annotations

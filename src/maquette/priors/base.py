@@ -1,7 +1,7 @@
 """The contract of a prior: encode pictures, predict noise, understand words.
 
-Whatever a model predicts (eps, v, x0 or a flow), a prior answers in noise predictions, at a step t of
-its schedule, for several conditions in one batch. So objectives are written once for all models.
+Whatever a model predicts (eps, v, x0 or a flow), a prior answers in noise predictions, at a step t
+of its schedule, for several conditions in one batch. So objectives are written once for all.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class Prior(ABC):
         ``views`` and ``render`` are for priors that look at poses or pictures.
         """
 
-    def check(self, prompt: str) -> None:
-        """Raise InputError where this prior cannot understand ``prompt``; the default accepts all."""
+    def check(self, prompt: str) -> None:  # noqa: B027
+        """Raise InputError where this prior cannot understand ``prompt``; most accept all."""
 
     def fingerprint(self) -> dict[str, str]:
-        """What a checkpoint records and a resume compares: schedule, shapes, eps on a fixed input."""
+        """What a checkpoint records and a resume compares, eps on a fixed input included."""
         grid = torch.linspace(-1, 1, math.prod(self.latent_shape))
         noised = grid.reshape(1, *self.latent_shape)
         with torch.no_grad():
@@ -92,3 +92,10 @@ class Counting(Prior):
         self, texts: Sequence[str], views: Views | None = None, render: Render | None = None
     ) -> Condition:
         return self.prior.condition(texts, views, render)
+
+    def check(self, prompt: str) -> None:
+        self.prior.check(prompt)
+
+    def fingerprint(self) -> dict[str, str]:
+        # Asked of the prior itself, so that the question is not counted.
+        return self.prior.fingerprint()

@@ -213,9 +213,10 @@ def _check_fit(folder: Path, unet: Any, vae: Any, text_encoder: Any, tokenizer: 
         raise cannot_load(folder, "its tokenizer has more tokens than the text encoder knows")
 
 
-def _sides(unet: Any) -> tuple[int, int]:
-    side = unet.config.sample_size
-    return (side, side) if isinstance(side, int) else tuple(side or (0, 0))
+def _sides(unet: Any) -> tuple[int, ...]:
+    """Height and width of the latents; the configuration holds one number or two."""
+    side = unet.config.sample_size or 0
+    return (side, side) if isinstance(side, int) else tuple(side)
 
 
 def _load_schedule(folder: Path) -> tuple[NoiseSchedule, str]:

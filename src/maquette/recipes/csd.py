@@ -1,4 +1,4 @@
-"""Classifier score distillation on Gaussians (Yu et al. 2023), at the embedded prior's size."""
+"""Classifier score distillation on Gaussians (Yu et al. 2023), small."""
 
 from maquette.objectives.csd import CSD
 from maquette.recipe import Recipe

@@ -1,4 +1,4 @@
-"""Interval score matching on Gaussians (LucidDreamer, Liang et al. 2023), at the embedded prior's size."""
+"""Interval score matching on Gaussians (LucidDreamer, Liang et al. 2023), small."""
 
 from maquette.objectives.ism import ISM
 from maquette.recipe import Recipe

@@ -1,4 +1,4 @@
-"""Score distillation sampling on Gaussians (DreamFusion, Poole et al. 2022), at the embedded prior's size."""
+"""Score distillation sampling on Gaussians (DreamFusion, Poole et al. 2022), small."""
 
 from maquette.objectives.sds import SDS
 from maquette.recipe import Recipe
@@ -6,7 +6,7 @@ from maquette.recipes._small import small
 
 
 def sds() -> Recipe:
-    """SDS with guidance 20 on the embedded prior: a small prior needs far less than the paper's 100."""
+    """SDS with guidance 20 : a small prior needs far less than the paper's 100."""
     return Recipe(
         name="sds",
         paper="DreamFusion, Poole et al. 2022, arXiv 2209.14988",

@@ -20,7 +20,7 @@ class Scene(ABC):
 
     @abstractmethod
     def parameters(self) -> dict[str, Tensor]:
-        """The leaf tensors by name; the same tensors at every call, so that they can be optimised."""
+        """The leaf tensors by name; the same at every call, so that they can be optimised."""
 
     @abstractmethod
     def replace(self, parameters: dict[str, Tensor]) -> None:

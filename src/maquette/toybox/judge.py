@@ -52,7 +52,7 @@ class Judge:
 
     Args:
         clip: knows pictures and captions.
-        views: a transformers ``CLIPForImageClassification`` over front, side, back and overhead.
+        views: a transformers ``ConvNextForImageClassification`` over the four view words.
         words: all that the judge has ever read.
     """
 
@@ -70,10 +70,10 @@ class Judge:
         Raises:
             PriorError: it is missing or damaged.
         """
-        from transformers import CLIPForImageClassification
+        from transformers import ConvNextForImageClassification
 
         card = check_files(folder)
-        views = load_module(CLIPForImageClassification, folder / "views", dtype=torch.float32)
+        views = load_module(ConvNextForImageClassification, folder / "views", dtype=torch.float32)
         return Judge(Clip.load(folder / "clip"), views, card["words"])
 
     def verdict(
@@ -104,7 +104,7 @@ class Judge:
     def view_probabilities(self, pictures: Tensor) -> Tensor:
         """``[B, 4]`` probabilities of front, side, back and overhead."""
         preparation = self.clip.preparation
-        side = self.views.config.vision_config.image_size
+        side = self.views.config.image_size
         return self.views(pixel_values=prepare(pictures, preparation, side)).logits.softmax(-1)
 
     def _best(self, features: Tensor, texts: Sequence[str]) -> Tensor:

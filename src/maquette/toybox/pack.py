@@ -100,7 +100,8 @@ def pack_judge(training: Path, target: Path, size: str = "64") -> None:
     """
     shape, words = SIZES[size], tokenizer(training / "tokenizer")
     clip, views = judge_clip(shape, len(words)), judge_views(shape, VIEWS)
-    clip.load_state_dict(_averaged(training / "clip.safetensors"))
+    both = _averaged(training / "clip.safetensors")
+    clip.load_state_dict({k[5:]: v for k, v in both.items() if k.startswith("clip.")})
     views.load_state_dict(_averaged(training / "views.safetensors"))
     fresh = _fresh(target)
     side = {"height": shape.picture, "width": shape.picture}
@@ -132,6 +133,9 @@ def _write_vocabulary(training: Path, folder: Path) -> None:
 
 def _finish(fresh: Path, target: Path, training: Path, stages: tuple[str, ...]) -> None:
     files = sorted(p for p in fresh.rglob("*") if p.is_file())
+    for path in files:
+        # Safetensors are written for their owner only, and an installed package is for everyone.
+        path.chmod(0o644)
     lines = [json.loads(line) for line in _read(training / "training.jsonl").splitlines()]
     last = {line["stage"]: line for line in lines if line["stage"] in stages}
     card: dict[str, Any] = {

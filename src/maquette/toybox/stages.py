@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate, l1_loss, mse_loss
+from torch.nn.functional import (
+    affine_grid,
+    avg_pool2d,
+    cross_entropy,
+    grid_sample,
+    interpolate,
+    l1_loss,
+    mse_loss,
+)
 
 from maquette.noise import NoiseSchedule
-from maquette.toybox.captions import VIEWS
+from maquette.toybox.captions import VIEWS, parse
+from maquette.toybox.colours import COLOURS
 from maquette.toybox.dataset import Dataset
+from maquette.toybox.kinds import KINDS
 from maquette.toybox.networks import (
     Size,
     autoencoder,
@@ -115,28 +125,60 @@ def train_unet(
     return train_stage(plan, network, loss, team, seed=seed, picture=picture)  # type: ignore
 
 
+class ClipAndHeads(nn.Module):
+    """The judge's CLIP, with linear heads that only training uses.
+
+    Within a batch hardly any two captions share their colours, so that contrast alone teaches little
+    about kinds. The heads ask for the kind and for each slot's colour directly.
+    """
+
+    def __init__(self, size: Size, vocabulary_size: int) -> None:
+        super().__init__()
+        self.clip = judge_clip(size, vocabulary_size)
+        width = size.judge_widths[-1]
+        self.heads = nn.ModuleList(nn.Linear(width, len(n)) for n in (KINDS, COLOURS, COLOURS))
+
+    def forward(self, pictures: Tensor, ids: Tensor, labels: Tensor) -> Tensor:
+        """The summed loss; ``labels`` ``[B, 3]`` are kind and colours, -1 where not told."""
+        answer = self.clip(input_ids=ids, pixel_values=pictures, return_loss=True)
+        seen = answer.vision_model_output.pooler_output
+        named = [
+            cross_entropy(head(seen).float(), labels[:, place], ignore_index=-1)
+            for place, head in enumerate(self.heads)
+        ]
+        return answer.loss.float() + sum(named, seen.new_zeros(()))
+
+
 def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team, seed: int) -> Any:
     """Contrastive learning (Radford et al. 2021); disturbed pictures teach it to judge renders."""
     ids = token_ids(tokenize, data.captions)
     told = np.flatnonzero([bool(caption) for caption in data.captions])
-    network = judge_clip(size, len(tokenize)).to(team.device)
+    labels = torch.tensor([_labels(caption) for caption in data.captions])
+    network = ClipAndHeads(size, len(tokenize)).to(team.device)
 
     def loss(draws: np.random.Generator, _step: int) -> Tensor:
         rows = draws.choice(told, plan.batch, replace=False)
         pictures = disturbed(pictures_of(data, rows, team.device), draws)
         with _fast(team.device):
-            answer = network(
-                input_ids=ids[rows].to(team.device), pixel_values=pictures, return_loss=True
-            )
-        return answer.loss.float()
+            return network(pictures, ids[rows].to(team.device), labels[rows].to(team.device))
 
-    return train_stage(plan, network, loss, team, seed=seed)
+    trained = cast(ClipAndHeads, train_stage(plan, network, loss, team, seed=seed))
+    return trained.clip
+
+
+def _labels(text: str) -> tuple[int, int, int]:
+    """Numbers of the kind and of both slots' colours; -1 for what the caption does not tell."""
+    if not text:
+        return -1, -1, -1
+    described = parse(text)
+    colours = [list(COLOURS).index(colour) for colour in described.colours] or [-1]
+    return list(KINDS).index(described.kind), colours[0], colours[-1]
 
 
 def train_views(size: Size, clip: Any, data: Dataset, plan: Plan, team: Team, seed: int) -> Any:
-    """View words of objects that have a front, starting from the judge's vision transformer."""
+    """View words of objects that have a front, starting from the judge's vision net."""
     network = judge_views(size, VIEWS)
-    network.vision_model.load_state_dict(clip.vision_model.state_dict())
+    network.convnext.load_state_dict(clip.vision_model.state_dict())
     network = network.to(team.device)
     rows_with_front = np.flatnonzero(data.has_front)
 
@@ -161,13 +203,13 @@ def disturbed(pictures: Tensor, draws: np.random.Generator) -> Tensor:
     maps[:, :, 2] = move
     grid = affine_grid(torch.from_numpy(maps).to(pictures), list(pictures.shape), False)
     pictures = grid_sample(pictures, grid, padding_mode="border", align_corners=False)
-    if draws.random() < 0.5:
+    if draws.random() < 0.35:
         small = max(int(side / draws.uniform(1.2, 2.5)), 8)
         pictures = interpolate(
             interpolate(pictures, small, mode="bilinear", antialias=True), side, mode="bilinear"
         )
     contrast = torch.from_numpy(draws.uniform(0.85, 1.1, (count, 1, 1, 1))).to(pictures)
-    strength = torch.from_numpy(draws.uniform(0, 0.15, (count, 1, 1, 1))).to(pictures)
+    strength = torch.from_numpy(draws.uniform(0, 0.1, (count, 1, 1, 1))).to(pictures)
     noise = torch.from_numpy(draws.standard_normal(pictures.shape, np.float32)).to(pictures)
     return (pictures * contrast + strength * noise).clamp(-1, 1)
 

@@ -88,7 +88,7 @@ def train(
         _work(0, 1, "", options, counts)
         return
     meeting = folder / f"meeting-{os.getpid()}"
-    torch.multiprocessing.spawn(
+    torch.multiprocessing.spawn(  # pyright: ignore[reportPrivateImportUsage]
         _work, (processes, f"file://{meeting.resolve()}", options, counts), processes
     )
     meeting.unlink(missing_ok=True)
@@ -121,7 +121,7 @@ def _work(rank: int, processes: int, meeting: str, options: tuple, counts: dict[
         _train_prior(plans, size, data, tokenize, team, seed, with_unet="unet" in stages)
     if {"clip", "views"} & set(stages):
         data = draw(folder, JUDGE_WORLD, pictures // 2, size.picture)
-        plan = Plan("clip", counts["clip"], 4 * batch, 1e-3, average=0.998)
+        plan = Plan("clip", counts["clip"], 4 * batch, 1.5e-3, warmup=100, average=0.995, every=100)
         clip = train_clip(size, data, tokenize, plan, team, seed)
         if "views" in stages:
             plan = Plan("views", counts["views"], 2 * batch, 3e-4, average=0.99)

@@ -1,0 +1,55 @@
+"""The documentation names only files, tests and commands that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from maquette.cli import BORROWED, COMMANDS
+
+ROOT = Path(__file__).parent.parent
+PAGES = ["write-a-method.md", "promises.md", "how-to-choose.md", "training.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (ROOT / "docs" / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_tests_that_are_named_exist(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+    for path, test in named:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        assert not test or re.search(rf"^def {test}\(", source, re.MULTILINE), (path, test)
+    assert named or page not in ("promises.md", "write-a-method.md")
+
+
+def test_every_promise_names_its_test() -> None:
+    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and line[2:9] != "promise"]
+    assert len(rows) >= 30
+    for row in rows:
+        assert re.fullmatch(r"\| [A-Z].*\. \| `tests/\S+::\w+` \|", row), row
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_exist(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    for command, action in re.findall(r"maquette ([a-z]+)(?: ([a-z]+)\b)?", text):
+        assert command in COMMANDS or command in ("recipes",), command
+        if command in ("prior", "toybox"):
+            assert (command, action) in BORROWED, (command, action)
+
+
+def test_changelog_fragments_have_their_form() -> None:
+    fragments = [p for p in (ROOT / "changelog.d").iterdir() if p.name != "README.md"]
+    assert fragments
+    for path in fragments:
+        assert re.fullmatch(r"\d{3}-[a-z0-9-]+\.(added|changed|fixed|removed)\.md", path.name)
+        assert path.read_text(encoding="utf-8").strip().endswith(".")
