@@ -3,9 +3,10 @@
     python benchmarks/kill.py                      50 kills of the tiny run, analytic prior
     python benchmarks/kill.py --full "a red mug"   50 kills of full-size runs, embedded prior
 
-A trial starts ``maquette generate``, kills its process group at a random moment of the time that an
-unharmed run takes, and repeats ``maquette resume`` likewise until the run is done. All that
-a run promises to reproduce must then be the same bytes. The last line is a JSON summary.
+A trial starts ``maquette generate`` and kills its process group at a random moment: after a random
+number of further steps and a random part of a step, or, one time in eight, before the first. Then it
+does the same with ``maquette resume`` until the run is done. All that a run promises to reproduce
+must then be the same bytes. The last line is a JSON summary.
 """
 
 from __future__ import annotations
@@ -21,54 +22,50 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 TINY = Path(__file__).resolve().parent.parent / "tests" / "tiny.py"
 MAQUETTE = [sys.executable, "-m", "maquette.cli"]
 TRANSIENT = (".lock", "timings.jsonl")
+EARLY = 1 / 8
+"""Share of the kills that come before the process has done a step."""
+
+
+@dataclass
+class Unharmed:
+    """The run that was left alone: its digest, its steps, and how long things take."""
+
+    digest: dict[str, str]
+    steps: int
+    step_seconds: float
+    start_seconds: float
 
 
 def main() -> int:
     """Run all trials and print the figures; 0 where every one of them came out the same."""
     options = _options()
     work = Path(tempfile.mkdtemp(prefix="maquette-kill-"))
-    moments = random.Random(options.seed)
+    random_moments = random.Random(options.seed)
     start, again = _commands(options)
-    began = time.time()
-    folder = _run(start, work / "unharmed", None)
-    lasts = time.time() - began
-    assert folder is not None
-    # Half of the time before the first file is the interpreter's, where there is nothing to harm.
-    idle = ((folder / "run.json").stat().st_mtime - began) / 2
-    wanted = digest(folder)
-    kills, trials, differing, unreadable = 0, 0, 0, 0
+    unharmed = _leave_alone(start, work / "unharmed")
+    kills, trials, different, most = 0, 0, 0, 0
     while kills < options.kills:
-        trials += 1
+        trials, own = trials + 1, 0
         out, command = work / f"trial-{trials}", start
-        while True:
-            began = time.time()
-            moment = moments.uniform(idle, lasts) if kills < options.kills else None
-            done = _run(command, out, moment)
-            if done is not None:
-                # A machine that got faster must not let runs end before they are killed.
-                fresh = command is start and done != Path()
-                lasts = min(lasts, time.time() - began) if fresh else lasts
-                idle = min(idle, 0.8 * lasts)
-                break
-            kills += 1
-            found = list(out.iterdir()) if out.is_dir() else []
+        while (code := _run(command, out, unharmed, random_moments, kills < options.kills)) is None:
+            kills, own = kills + 1, own + 1
             # A kill before the run has a folder leaves nothing to resume; one starts it again.
-            ready = len(found) == 1 and (found[0] / "run.json").is_file()
-            command = [*again, str(found[0])] if ready else start
-        unreadable += done == Path()
-        same = done != Path() and digest(done) == wanted
-        differing += not same
-        print(f"trial {trials}: {kills} kills so far, {'same bytes' if same else 'DIFFERENT'}")
+            command = [*again, str(folder)] if (folder := _folder(out)) else start
+        folder = _folder(out)
+        same = code == 0 and folder is not None and digest(folder) == unharmed.digest
+        different, most = different + (not same), max(most, own)
+        print(f"trial {trials}: {own} kills, {'same bytes' if same else 'DIFFERENT'}", flush=True)
         shutil.rmtree(out)
     shutil.rmtree(work)
-    figures = {"kills": kills, "trials": trials, "different": differing, "unreadable": unreadable}
-    print(json.dumps({**figures, "seconds": round(lasts, 1), "full": bool(options.full)}))
-    return int(differing > 0)
+    figures = {"kills": kills, "trials": trials, "most_in_one": most, "different": different}
+    print(json.dumps({**figures, "steps": unharmed.steps, "full": bool(options.full)}))
+    return int(different > 0)
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -81,13 +78,13 @@ def digest(folder: Path) -> dict[str, str]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(description="Kill runs and compare what becomes of them.")
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument(
         "--full", metavar="PROMPT", default="", help="full-size runs of this prompt"
     )
-    parser.add_argument("--steps", type=int, default=None, help="of a full-size run")
+    parser.add_argument("--steps", type=int, default=0, help="of a full-size run")
     parser.add_argument("--every", type=int, default=0, help="steps between two checkpoints")
     return parser.parse_args()
 
@@ -103,22 +100,66 @@ def _commands(options: argparse.Namespace) -> tuple[list[str], list[str]]:
             "resume",
             *shared,
         ]
-    tiny = ["--prior", f"{TINY}:prior"]
-    start = [*MAQUETTE, "generate", "a disc", "--recipe", f"{TINY}:recipe", *tiny, *shared]
-    return start, [*MAQUETTE, "resume", *tiny, *shared]
+    prior = ["--prior", f"{TINY}:prior"]
+    start = [*MAQUETTE, "generate", "a disc", "--recipe", f"{TINY}:recipe", *prior, *shared]
+    return start, [*MAQUETTE, "resume", *prior, *shared]
 
 
-def _run(command: list[str], out: Path, seconds: float | None) -> Path | None:
-    """Run a command, killed after some seconds: its folder, None if killed, Path() if failed."""
+def _leave_alone(command: list[str], out: Path) -> Unharmed:
+    began = time.time()
+    subprocess.run([*command, "--out", str(out)], stdout=subprocess.DEVNULL, check=True)
+    folder = _folder(out)
+    assert folder is not None
+    lines = (folder / "timings.jsonl").read_text().splitlines()
+    first, last = json.loads(lines[0])["at"], json.loads(lines[-1])["at"]
+    pace = (last - first) / max(len(lines) - 1, 1)
+    return Unharmed(digest(folder), len(lines), pace, first - began)
+
+
+def _run(
+    command: list[str], out: Path, unharmed: Unharmed, moments: random.Random, kill: bool
+) -> int | None:
+    """Run a command to its end and give its exit code, or kill it and give None."""
+    folder = _folder(out)
+    told, done = _lines(folder, "timings.jsonl"), _lines(folder, "metrics.jsonl")
+    target = told + moments.randint(1, max(unharmed.steps - done, 0) + 2)
+    early, share = moments.random() < EARLY, moments.random()
     full = command if command[3] == "resume" else [*command, "--out", str(out)]
-    started = subprocess.Popen(full, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        told, _ = started.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
+    started = subprocess.Popen(full, stdout=subprocess.DEVNULL, start_new_session=True)
+    if kill and early:
+        _sleep(started, share * unharmed.start_seconds)
+    while kill and not early and started.poll() is None:
+        if _lines(_folder(out), "timings.jsonl") >= target:
+            break
+        # The last steps lie beyond the end: there the files of the asset are being written.
+        beyond = target - told > unharmed.steps - done
+        if beyond and _lines(_folder(out), "metrics.jsonl") == unharmed.steps:
+            break
+        time.sleep(0.002)
+    if kill and not early:
+        _sleep(started, 2 * share * unharmed.step_seconds)
+    if kill and started.poll() is None:
         os.killpg(started.pid, signal.SIGKILL)
-        started.communicate()
+        started.wait()
         return None
-    return Path(told.strip()) if started.returncode == 0 else Path()
+    return started.wait()
+
+
+def _sleep(started: subprocess.Popen, seconds: float) -> None:
+    """Sleep, or until the process ends."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and started.poll() is None:
+        time.sleep(0.001)
+
+
+def _folder(out: Path) -> Path | None:
+    """The run's folder, once it can be resumed."""
+    return next((path.parent for path in out.glob("*/run.json")), None)
+
+
+def _lines(folder: Path | None, name: str) -> int:
+    path = folder / name if folder else None
+    return path.read_bytes().count(b"\n") if path and path.is_file() else 0
 
 
 if __name__ == "__main__":

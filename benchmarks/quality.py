@@ -92,9 +92,9 @@ def judge_prior(chosen: list[tuple[str, bool]], out: Path) -> list[dict]:
     import torch
 
     from maquette.export.sheet import to_uint8, write_png
-    from maquette.priors.sampling import sample_latents
     from maquette.randomness import Randomness
     from maquette.records import Views
+    from maquette.sampling import sample_latents
     from maquette.toybox.captions import VIEWS as WORDS
     from maquette.toybox.captions import parse
 
@@ -181,7 +181,7 @@ def main() -> None:
         sheet(options.out, recipe, rows[recipe], options.run_seed)
     machine = platform.processor() or platform.machine()
     print(f"{machine}, {datetime.date.today()}, "
-          f"{options.prompts} prompts of seed {options.seed}, {VIEWS} views of {SIZE} px")  # fmt: skip
+          f"{options.prompts} prompts of seed {options.seed}, {VIEWS} views, {SIZE} px")  # fmt: skip
     table(rows)
     for recipe in options.recipes:
         seconds = np.array([r["cpu_seconds"] for r in rows[recipe]])

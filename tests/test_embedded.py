@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import small_networks
+from maquette.cli_prior import sample
 from maquette.errors import InputError, PriorError
 from maquette.priors import embedded as module
 from maquette.priors.embedded import (
@@ -22,11 +23,11 @@ from maquette.priors.embedded import (
     unknown_words,
     weights_folder,
 )
-from maquette.priors.sampling import sample_latents, sample_sheet
 from maquette.priors.stable_diffusion import StableDiffusion
 from maquette.priors.text import view_texts
 from maquette.randomness import Randomness
 from maquette.records import Views
+from maquette.sampling import sample_latents
 from maquette.toybox.captions import VOCABULARY, caption, descriptions
 from maquette.toybox.judge import Judge, Verdict, true_pictures
 from maquette.toybox.kinds import KINDS
@@ -220,21 +221,19 @@ def test_a_card_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
         check_files(tmp_path)
 
 
-def test_the_sheet_of_samples_has_a_column_for_each_view(tmp_path: Path) -> None:
+def test_the_sheet_of_samples_has_a_picture_for_each_count(tmp_path: Path) -> None:
     from PIL import Image
 
-    folder = small_networks.trained() / "prior-tiny"
-    path = sample_sheet(
-        "a red mug", tmp_path / "sheet.png", prior=str(folder), rows=2, steps=2, seed=3
-    )
-    with Image.open(path) as picture:
-        assert picture.size == (4 * 16, 2 * 16)
-    again = sample_sheet(
-        "a red mug", tmp_path / "again.png", prior=str(folder), rows=2, steps=2, seed=3
-    )
-    assert path.read_bytes() == again.read_bytes()
+    folder = str(small_networks.trained() / "prior-tiny")
+    options = {"prior": folder, "count": 3, "steps": 2, "seed": 3, "scale": 1}
+    sample("a red mug", tmp_path / "sheet.png", **options)
+    with Image.open(tmp_path / "sheet.png") as picture:
+        assert picture.size[0] >= 3 * 16
+        assert picture.size[1] >= 16
+    sample("a red mug", tmp_path / "again.png", **options)
+    assert (tmp_path / "sheet.png").read_bytes() == (tmp_path / "again.png").read_bytes()
     with pytest.raises(InputError):
-        sample_sheet("a red mug", tmp_path / "none.png", prior=str(folder), rows=0)
+        sample("a red mug", tmp_path / "none.png", prior=folder, count=0)
 
 
 def test_samples_are_keyed_by_seed_and_row() -> None:

@@ -16,7 +16,7 @@ ROOT = Path(maquette.__file__).parent
 FLOORS = [
     "camera checks errors history noise ramps randomness records store",
     "cameras gradients inits losses objectives optimiser priors render scenes timesteps",
-    "checkpoints distill overrides recipe run serial",
+    "checkpoints distill overrides recipe run sampling serial",
     "export metrics recipes toybox",
     "assets doctor folders generation journal lookup signals sweep viewer",
     "cli cli_commands cli_prior cli_progress cli_tables",

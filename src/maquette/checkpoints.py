@@ -1,7 +1,7 @@
 """Checkpoints in a folder: listed, read from the newest that is intact, and retired.
 
-A checkpoint is a sealed folder ``step-000100`` (see :mod:`maquette.store`) of safetensors files, whose
-manifest holds what a run is besides tensors.
+A checkpoint is a sealed folder ``step-000100`` (see :mod:`maquette.store`) of safetensors files.
+Its manifest holds what a run is besides tensors.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 BORROWED = {
     ("prior", "train"): "maquette.toybox.train:train",
     ("prior", "sample"): "maquette.cli_prior:sample",
-    ("prior", "show"): "maquette.cli_prior:show",
+    ("prior", "show"): "maquette.priors.embedded:show",
     ("toybox", "show"): "maquette.toybox.show:contact_sheet",
 }
 """Commands that are functions of the library as they stand: their flags are its arguments."""

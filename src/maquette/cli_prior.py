@@ -1,4 +1,4 @@
-"""Looking at a prior: what it is, and what it draws by itself."""
+"""Looking at what a prior draws by itself, without any 3D."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-__all__ = ["sample", "show"]
+__all__ = ["sample"]
 
 Prompt = tyro.conf.Positional[str]
 
@@ -41,8 +41,8 @@ def sample(
     from maquette.errors import InputError
     from maquette.export.sheet import contact_sheet, to_uint8, write_png
     from maquette.lookup import find_prior
-    from maquette.priors.sampling import sample_latents
     from maquette.randomness import Randomness
+    from maquette.sampling import sample_latents
 
     if not prompt.strip():
         raise InputError("The prompt is empty", 'Say what to draw: "a red mug, side view"')
@@ -61,19 +61,3 @@ def sample(
     frames = to_uint8(large.permute(0, 2, 3, 1))
     write_png(out, contact_sheet(frames, columns=min(count, 8)))
     return str(out)
-
-
-def show(prior: Annotated[Prompt, tyro.conf.arg(help="which prior")] = "embedded", /) -> str:
-    """Tell what a prior is: networks, schedule, latent shape, words.
-
-    Args:
-        prior: ``embedded``, or a folder in the diffusers layout.
-    """
-    from maquette.lookup import find_prior
-
-    loaded = find_prior(prior)
-    facts = {"image size": str(loaded.image_size), **loaded.fingerprint()}
-    words = getattr(loaded, "words", None)
-    if words is not None:
-        facts["words"] = " ".join(word for word in words if word.isalpha())
-    return "\n".join(f"{name:16s} {value}" for name, value in facts.items())

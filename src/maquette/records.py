@@ -92,9 +92,7 @@ class Views:
         """``count`` cameras evenly around the object, the end not repeated."""
         azimuth = start_deg + torch.arange(count) * (360.0 / count)
         ones = torch.ones(count)
-        return Views(
-            azimuth, ones * elevation_deg, ones * distance, ones * fov_y_deg, size, size
-        )
+        return Views(azimuth, ones * elevation_deg, ones * distance, ones * fov_y_deg, size, size)
 
 
 @dataclass(frozen=True)

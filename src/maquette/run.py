@@ -82,6 +82,7 @@ class Run:
             InputError: the prior does not understand the prompt, or the recipe does not fit itself.
         """
         prior.check(prompt)
+        prior.check(recipe.negative_prompt)
         random, device = Randomness(seed), torch.device(device)
         scene = recipe.init.make(prompt, random)
         _place(scene, scene.parameters(), device)

@@ -128,8 +128,8 @@ def train_unet(
 class ClipAndHeads(nn.Module):
     """The judge's CLIP, with linear heads that only training uses.
 
-    Within a batch hardly any two captions share their colours, so that contrast alone teaches little
-    about kinds. The heads ask for the kind and for each slot's colour directly.
+    Within a batch hardly any two captions share their colours, so that contrast alone teaches
+    little about kinds. The heads ask for the kind and for each slot's colour directly.
     """
 
     def __init__(self, size: Size, vocabulary_size: int) -> None:

@@ -177,9 +177,9 @@ def _wait(processes: int) -> None:
 def _sheet(vae: Any, tokenize: Any, folder: Path) -> Any:
     """A function that writes a sheet of samples: eight prompts, four view words each."""
     from maquette.camera import view_word
-    from maquette.priors.sampling import sample_latents
     from maquette.priors.stable_diffusion import StableDiffusion
     from maquette.randomness import Randomness
+    from maquette.sampling import sample_latents
 
     prompts = (
         "a red and blue mug",
