@@ -4,9 +4,9 @@
     python benchmarks/kill.py --full "a red mug"   50 kills of full-size runs, embedded prior
 
 A trial starts ``maquette generate`` and kills its process group at a random moment: after a random
-number of further steps and a random part of a step, or, one time in eight, before the first. Then it
-does the same with ``maquette resume`` until the run is done. All that a run promises to reproduce
-must then be the same bytes. The last line is a JSON summary.
+number of further steps and a random part of a step, or, one time in eight, before the first. Then
+it does the same with ``maquette resume`` until the run is done. All that a run promises to
+reproduce must then be the same bytes. The last line is a JSON summary.
 """
 
 from __future__ import annotations

@@ -142,6 +142,7 @@ def _finish(fresh: Path, target: Path, training: Path, stages: tuple[str, ...]) 
         "format": 1,
         "words": list(VOCABULARY),
         "training": list(last.values()),
+        "earlier": _earlier(training, stages),
         "sha256": {
             str(path.relative_to(fresh)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in files
@@ -150,6 +151,13 @@ def _finish(fresh: Path, target: Path, training: Path, stages: tuple[str, ...]) 
     (fresh / "card.json").write_text(json.dumps(card, indent=1))
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
+
+
+def _earlier(training: Path, stages: tuple[str, ...]) -> list[dict[str, Any]]:
+    """What earlier trainings, whose weights this one began with, recorded."""
+    record = training / "earlier.json"
+    lines = json.loads(_read(record)) if record.exists() else []
+    return [line for line in lines if line["stage"] in stages]
 
 
 def _read(path: Path) -> str:

@@ -1,0 +1,48 @@
+"""Training goes on from packed weights: same networks, no moments, the record kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+import small_networks
+import torch
+from safetensors.torch import load_file
+
+from maquette.toybox import dataset
+from maquette.toybox.pack import pack_judge, pack_prior
+from maquette.toybox.train import train
+from maquette.toybox.unpack import unpack_judge, unpack_prior
+
+
+def test_unpacked_weights_are_the_packed_ones(tmp_path: Path) -> None:
+    packed = small_networks.trained()
+    unpack_prior(packed / "prior-tiny", tmp_path)
+    unpack_judge(packed / "judge-tiny", tmp_path)
+    before = load_file(packed / "prior-tiny" / "unet" / "diffusion_pytorch_model.safetensors")
+    after = load_file(tmp_path / "unet.safetensors")
+    for name, value in before.items():
+        torch.testing.assert_close(after[f"network.unet.{name}"], value.float(), rtol=0, atol=0)
+    assert {"vae", "unet", "clip", "views"} <= {path.stem for path in tmp_path.iterdir()}
+
+
+def test_training_goes_on_from_them_and_keeps_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = small_networks.trained()
+    unpack_prior(packed / "prior-tiny", tmp_path)
+    unpack_judge(packed / "judge-tiny", tmp_path)
+    monkeypatch.setattr(dataset, "BLOCK", small_networks.BLOCK)
+    steps = {f"{stage}_steps": 1 for stage in ("vae", "unet", "clip", "views")}
+    with torch.random.fork_rng():
+        train(tmp_path, size="tiny", pictures=small_networks.BLOCK, batch=8, **steps)  # pyright: ignore
+    pack_prior(tmp_path, tmp_path / "prior", "tiny")
+    pack_judge(tmp_path, tmp_path / "judge", "tiny")
+    for folder, stages in (("prior", ("vae", "unet")), ("judge", ("clip", "views"))):
+        card = json.loads((tmp_path / folder / "card.json").read_text())
+        # Two steps before, one since: both are told.
+        assert [(line["stage"], line["step"]) for line in card["earlier"]] == [
+            (stage, 2) for stage in stages
+        ]
+        assert [(line["stage"], line["step"]) for line in card["training"]] == [
+            (stage, 1) for stage in stages
+        ]
