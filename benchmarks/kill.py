@@ -126,6 +126,9 @@ def _run(
     early, share = moments.random() < EARLY, moments.random()
     full = command if command[3] == "resume" else [*command, "--out", str(out)]
     started = subprocess.Popen(full, stdout=subprocess.DEVNULL, start_new_session=True)
+    if done >= unharmed.steps:
+        # All steps are done: what is left is to read the checkpoint and to write the asset.
+        early, share = True, 2 * share
     if kill and early:
         _sleep(started, share * unharmed.start_seconds)
     while kill and not early and started.poll() is None:

@@ -43,6 +43,7 @@ def sample_latents(
     noised = random.normal("start", like)
     for t, after in pairwise(times):
         now, then = (torch.full((len(texts),), value) for value in (t, after))
-        eps = classifier_free(*ask(prior, noised, now, null, words), guidance_scale)
+        base, text = ask(prior, noised, now, null, words)
+        eps = classifier_free(base, text, guidance_scale)
         noised = prior.schedule.ddim_step(noised, eps, now, then)
     return noised

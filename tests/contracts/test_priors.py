@@ -85,7 +85,7 @@ def test_the_fingerprint_is_plain_and_lasting(prior):
     first, second = prior.fingerprint(), prior.fingerprint()
     assert first == second
     assert all(isinstance(value, str) for value in first.values())
-    assert {"name", "schedule", "latent_shape", "eps"} <= first.keys()
+    assert {"schedule", "latent_shape", "eps"} <= first.keys()
 
 
 def test_it_knows_its_own_words(prior):

@@ -31,7 +31,7 @@ def test_renders_one_picture_per_view(scene: Scene) -> None:
     assert render.colour.shape == (2, 16, 16, 3)
     assert render.alpha.shape == (2, 16, 16, 1)
     assert torch.isfinite(render.colour).all()
-    assert 0.0 <= float(render.alpha.min()) <= float(render.alpha.max()) <= 1.0
+    assert 0.0 <= float(render.alpha.detach().min()) <= float(render.alpha.detach().max()) <= 1.0
     assert float(render.alpha.max()) > 0.1
 
 

@@ -124,7 +124,7 @@ def _work(rank: int, processes: int, meeting: str, options: tuple, counts: dict[
         plan = Plan("clip", counts["clip"], 4 * batch, 1.5e-3, warmup=100, average=0.995, every=100)
         clip = train_clip(size, data, tokenize, plan, team, seed)
         if "views" in stages:
-            plan = Plan("views", counts["views"], 2 * batch, 3e-4, average=0.99)
+            plan = Plan("views", counts["views"], 2 * batch, 1e-3, average=0.99)
             train_views(size, clip, data, plan, team, seed)
     _wait(processes)
 
