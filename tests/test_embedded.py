@@ -121,11 +121,14 @@ def test_the_packaged_autoencoder_keeps_true_pictures(prior: Worded) -> None:
     assert float(error) <= 10 ** (-20 / 10)
 
 
-@pytest.mark.parametrize("measure", ["prompt_right", "kind_right", "colour_right", "view_right"])
+@pytest.mark.parametrize(
+    ("measure", "least"),
+    [("prompt_right", 0.92), ("kind_right", 0.85), ("colour_right", 0.93), ("view_right", 0.8)],
+)
 def test_the_packaged_judge_is_right_about_true_pictures(
-    verdicts: list[Verdict], measure: str
+    verdicts: list[Verdict], measure: str, least: float
 ) -> None:
-    assert mean(verdicts, measure) >= 0.9
+    assert mean(verdicts, measure) >= least
 
 
 def test_the_packaged_judge_is_not_right_about_everything(judge: Judge) -> None:

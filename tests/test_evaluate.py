@@ -45,7 +45,7 @@ def test_it_judges_the_asset_and_writes_what_it_returns(tmp_path: Path) -> None:
     written = json.loads((folder / "metrics.json").read_text())
     assert written == {"schema": store.SCHEMA, **result}
     assert result["asset_sha256"] == hashlib.sha256((folder / "asset.ply").read_bytes()).hexdigest()
-    ring = Views.ring(4, elevation_deg=15, size=16)
+    ring = Views.ring(4, elevation_deg=15, size=16, start_deg=45)
     with torch.no_grad():
         pictures = read_ply(folder / "asset.ply").render(ring, torch.ones(4, 3)).colour.clamp(0, 1)
     verdict = Judge.load(judge_folder()).verdict(pictures, parse("a red and blue mug"), ring)
@@ -81,7 +81,7 @@ def test_known_words_that_are_no_object_get_a_clip_score_only(tmp_path: Path) ->
     result = evaluate(folder, views=2)
     assert [name for name in MEASURES if result[name] is not None] == ["clip_score"]
     assert "CLIP score only" in result["note"]
-    ring = Views.ring(2, elevation_deg=15, size=16)
+    ring = Views.ring(2, elevation_deg=15, size=16, start_deg=90)
     with torch.no_grad():
         pictures = read_ply(folder / "asset.ply").render(ring, torch.ones(2, 3)).colour.clamp(0, 1)
     expected = clip_score(Judge.load(judge_folder()).clip, pictures, prompt).tolist()

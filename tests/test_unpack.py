@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-import small_networks
 import torch
 from safetensors.torch import load_file
 
+import small_networks
 from maquette.toybox import dataset
 from maquette.toybox.pack import pack_judge, pack_prior
 from maquette.toybox.train import train

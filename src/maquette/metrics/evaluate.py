@@ -69,7 +69,8 @@ def evaluate_run(
     folder_of_judge = judge or weights_folder() / "judge-64"
     model = Judge.load(folder_of_judge)
     _check_words(prompt, model)
-    ring = Views.ring(views, elevation_deg=elevation_deg, size=size)
+    # Half a step off the front: no camera stands on the border between two view words.
+    ring = Views.ring(views, elevation_deg=elevation_deg, size=size, start_deg=180 / views)
     with torch.no_grad():
         rendered = scene.render(ring, torch.ones(views, 3)).colour
     measures, note = _measure(model, finite("render", rendered).clamp(0, 1), prompt, ring)

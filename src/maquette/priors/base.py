@@ -71,9 +71,7 @@ class Prior(ABC):
             "latent_shape": "x".join(map(str, self.latent_shape)),
             # Two decimals of a few values: enough to tell another network, and another machine or
             # number of threads does not round across them. A folder's name is not part of a prior.
-            "eps": " ".join(
-                f"{float(v):.2f}" for v in (values.std(), *values[:: max(len(values) // 8, 1)])
-            ),
+            "eps": " ".join(f"{float(value):.2f}" for value in some),
         }
 
 
