@@ -92,6 +92,7 @@ def judge_prior(chosen: list[tuple[str, bool]], out: Path) -> list[dict]:
     """What the prior itself draws for the same prompts: eight pictures each, two per view word."""
     import torch
 
+    from maquette.camera import FOV_Y_DEG
     from maquette.export.sheet import to_uint8, write_png
     from maquette.randomness import Randomness
     from maquette.records import Views
@@ -103,7 +104,7 @@ def judge_prior(chosen: list[tuple[str, bool]], out: Path) -> list[dict]:
     angles = {"front": (0, 10), "side": (90, 10), "back": (180, 10), "overhead": (0, 60)}
     chosen_angles = torch.tensor([angles[word] for word in WORDS * 2]).float()
     ones = torch.ones(len(chosen_angles))
-    views = Views(chosen_angles[:, 0], chosen_angles[:, 1], ones * 3.3, ones * 43, SIZE, SIZE)
+    views = Views(chosen_angles[:, 0], chosen_angles[:, 1], ones * 3.3, ones * FOV_Y_DEG, SIZE, SIZE)
     rows, results = [], []
     for number, (prompt, _) in enumerate(chosen):
         texts = [f"{prompt}, {word} view" for word in WORDS * 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -58,7 +59,8 @@ def train_unet(folder: Path) -> nn.Module:
     latents = torch.randn(32, 4, 4, 4, generator=torch.Generator().manual_seed(3)).half()
     ids = torch.arange(32 * 20).reshape(32, 20) % 50
     ids[:, -1] = 49
-    return stages.train_unet(TINY, latents, ids, plan("unet"), team(folder), 5)
+    muon = dataclasses.replace(plan("unet"), muon=True)
+    return stages.train_unet(TINY, latents, ids, muon, team(folder), 5)
 
 
 def train_views(folder: Path) -> nn.Module:

@@ -10,7 +10,17 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["camera_from_world", "intrinsics_from_fov", "orbit_pose", "pixel_rays", "view_word"]
+__all__ = [
+    "FOV_Y_DEG",
+    "camera_from_world",
+    "intrinsics_from_fov",
+    "orbit_pose",
+    "pixel_rays",
+    "view_word",
+]
+
+FOV_Y_DEG = 36.5
+"""The usual vertical field of view: from 3.3 units away, an object of radius 1 just fits."""
 
 
 def orbit_pose(azimuth_deg: Tensor, elevation_deg: Tensor, distance: Tensor) -> Tensor:

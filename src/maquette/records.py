@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from maquette.camera import camera_from_world, intrinsics_from_fov, orbit_pose
+from maquette.camera import FOV_Y_DEG, camera_from_world, intrinsics_from_fov, orbit_pose
 
-__all__ = ["Condition", "Guidance", "Render", "Report", "Views", "Words"]
+__all__ = ["Against", "Condition", "Guidance", "Render", "Report", "Views", "Words"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Views:
         *,
         elevation_deg: float = 15.0,
         distance: float = 3.3,
-        fov_y_deg: float = 43.0,
+        fov_y_deg: float = FOV_Y_DEG,
         size: int = 64,
         start_deg: float = 0.0,
     ) -> Views:
@@ -131,18 +131,36 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Against:
+    """A text to keep away from, more in some views than in others (Perp-Neg).
+
+    Attributes:
+        condition: what the text says.
+        weight: ``[B]``, below 0 where the text is pushed off; 0 leaves a view alone.
+    """
+
+    condition: Condition
+    weight: Tensor
+
+
+@dataclass(frozen=True)
 class Words:
-    """The three things an objective may ask the prior about.
+    """What an objective may ask the prior about, and how guidance combines the answers.
 
     Attributes:
         positive: the prompt, with the view word of each view.
         negative: the negative prompt (equal to ``null`` when none was given).
         null: the empty prompt.
+        against: further texts that guidance keeps away from; none in plain guidance.
+        rescale: the share in [0, 1] to which a guided prediction takes back the standard deviation
+            of the text's; 0 in plain guidance.
     """
 
     positive: Condition
     negative: Condition
     null: Condition
+    against: tuple[Against, ...] = ()
+    rescale: float = 0.0
 
 
 @dataclass(frozen=True)

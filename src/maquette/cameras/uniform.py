@@ -31,7 +31,7 @@ class Uniform(Cameras):
     """Degrees above the horizon."""
     distance: Range = (3.0, 3.6)
     """World units from the origin."""
-    fov_y_deg: Range = (40.0, 46.0)
+    fov_y_deg: Range = (34.0, 39.0)
     """Vertical field of view."""
     azimuth_deg: Range = (-180.0, 180.0)
     """Degrees around the object; 0 looks at the front."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from maquette.camera import FOV_Y_DEG
 from maquette.errors import DiskError, InputError
 from maquette.export.sheet import to_uint8
 from maquette.records import Views
@@ -43,7 +44,7 @@ def write_turntable(
     size: int = 256,
     elevation_deg: float = 15.0,
     distance: float = 3.3,
-    fov_y_deg: float = 43.0,
+    fov_y_deg: float = FOV_Y_DEG,
     fps: int = 30,
     background: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> None:

@@ -50,7 +50,7 @@ def train(
     clip_steps: int = 2000,
     views_steps: int = 600,
     batch: int = 64,
-    unet_rate: float = 1e-3,
+    unet_rate: float = 0.02,
     processes: int = 1,
     device: str = "cpu",
     seed: int = 0,
@@ -68,7 +68,7 @@ def train(
         clip_steps: of the judge's CLIP.
         views_steps: of the judge's view classifier.
         batch: pictures of a step and process; CLIP takes four times, the views twice as many.
-        unet_rate: the U-Net's learning rate.
+        unet_rate: the U-Net's learning rate, for Muon.
         processes: how many train together, each on one thread.
         device: ``cpu`` or ``cuda``.
         seed: of first weights and of every draw in training.
@@ -116,7 +116,7 @@ def _work(rank: int, processes: int, meeting: str, options: tuple, counts: dict[
         data = draw(folder, PRIOR_WORLD, pictures, size.picture)
         plans = (
             Plan("vae", counts["vae"], batch, 1e-3, cooldown=0.46, average=0.995),
-            Plan("unet", counts["unet"], batch, unet_rate, average=0.9995, every=500),
+            Plan("unet", counts["unet"], batch, unet_rate, average=0.999, muon=True),
         )
         _train_prior(plans, size, data, tokenize, team, seed, with_unet="unet" in stages)
     if {"clip", "views"} & set(stages):

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from maquette.store import whole_file
+from maquette.toybox.muon import Muon
 
 __all__ = ["Plan", "Team", "train_stage"]
 
@@ -33,11 +34,12 @@ class Plan:
         name: the stage, also the name of its checkpoint.
         steps: optimiser steps.
         batch: pictures of a step and process.
-        rate: AdamW's learning rate after the warm-up.
+        rate: the learning rate after the warm-up.
         warmup: steps over which the rate rises.
         cooldown: share of the steps, at the end, over which the rate falls to zero.
         average: decay of the weights' moving average.
         every: steps between checkpoints, each with a line in the log.
+        muon: Muon instead of AdamW.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Plan:
     cooldown: float = 0.3
     average: float = 0.999
     every: int = 250
+    muon: bool = False
 
     def rate_at(self, step: int) -> float:
         """The learning rate of ``step``."""
@@ -112,7 +115,7 @@ def train_stage(
     Returns:
         ``network``, holding the average.
     """
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, betas=(0.9, 0.99))
+    optimiser = optimiser_of(plan, network)
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
     path = team.folder / f"{plan.name}.safetensors"
     step = _load(path, network, optimiser, averaged) if path.exists() else 0
@@ -140,6 +143,13 @@ def train_stage(
             losses = []
     network.load_state_dict(averaged)
     return network.eval()
+
+
+def optimiser_of(plan: Plan, network: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser that a plan names."""
+    if plan.muon:
+        return Muon(network, plan.rate)
+    return torch.optim.AdamW(network.parameters(), lr=plan.rate, betas=(0.9, 0.99))
 
 
 def _average(averaged: dict[str, Tensor], network: nn.Module, decay: float) -> None:

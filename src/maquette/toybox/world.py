@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.random import Generator, Philox
 
-from maquette.camera import intrinsics_from_fov, orbit_pose, view_word
+from maquette.camera import FOV_Y_DEG, intrinsics_from_fov, orbit_pose, view_word
 from maquette.toybox.captions import Description, caption, descriptions, held_out
 from maquette.toybox.colours import COLOURS, Rgb
 from maquette.toybox.kinds import KINDS
@@ -148,7 +148,7 @@ def sample(seed: int, index: int, size: int = 64, held_out: bool = False) -> Sam
     azimuth = float(random.uniform(-180.0, 180.0))
     low, high = math.sin(math.radians(-10.0)), math.sin(math.radians(70.0))
     elevation = math.degrees(math.asin(random.uniform(low, high)))
-    distance, fov = float(random.uniform(3.0, 3.6)), float(random.uniform(40.0, 46.0))
+    distance, fov = float(random.uniform(3.0, 3.6)), float(random.uniform(34.0, 39.0))
     first = _jittered(random, words[0])
     # One colour word paints both slots alike, down to the jitter.
     second = _jittered(random, words[1]) if words[1] != words[0] else first
@@ -209,7 +209,7 @@ def view_of(
     size: int = 64,
     *,
     distance: float = 3.3,
-    fov_y_deg: float = 43.0,
+    fov_y_deg: float = FOV_Y_DEG,
     rays_per_pixel: int = 4,
 ) -> Traced:
     """Trace packed primitives from an orbit camera under a fixed light above that camera."""
@@ -231,7 +231,7 @@ def true_picture(
     background: Rgb = (1.0, 1.0, 1.0),
     *,
     distance: float = 3.3,
-    fov_y_deg: float = 43.0,
+    fov_y_deg: float = FOV_Y_DEG,
     rays_per_pixel: int = 4,
     variation: int = 0,
 ) -> np.ndarray:
