@@ -23,7 +23,10 @@ from maquette.overrides import override, settings
 from maquette.recipe import Recipe
 from maquette.scenes.growth import Growth
 
-ROLES = ("cameras", "gradients", "inits", "losses", "objectives", "scenes", "timesteps")
+ROLES = (
+    *("cameras", "gradients", "inits", "losses", "objectives"),
+    *("priors.text", "scenes", "timesteps"),
+)
 
 
 def part_classes() -> dict[str, str]:

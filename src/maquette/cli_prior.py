@@ -50,13 +50,11 @@ def sample(
         raise InputError("count, steps and scale must be at least 1")
     loaded = find_prior(prior)
     loaded.check(prompt)
-    if not hasattr(loaded, "decode"):
-        raise InputError(f"The prior {prior} has no decoder, so it cannot draw pictures")
     random = Randomness(seed)
     latents = sample_latents(
         loaded, [prompt] * count, random, steps=steps, guidance_scale=guidance_scale
     )
-    pictures = loaded.decode(latents).permute(0, 3, 1, 2)  # type: ignore[attr-defined]
+    pictures = loaded.decode(latents).permute(0, 3, 1, 2)
     large = torch.nn.functional.interpolate(pictures, scale_factor=scale, mode="nearest")
     frames = to_uint8(large.permute(0, 2, 3, 1))
     write_png(out, contact_sheet(frames, columns=min(count, 8)))

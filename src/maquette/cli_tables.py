@@ -14,7 +14,6 @@ from maquette.doctor import Finding
 from maquette.overrides import settings
 from maquette.priors.analytic import GaussianMixture
 from maquette.priors.base import Counting
-from maquette.priors.text import words_for
 from maquette.randomness import Randomness
 from maquette.recipe import Recipe
 from maquette.serial import name_of
@@ -69,7 +68,7 @@ def evaluations_per_step(recipe: Recipe) -> float:
         now, random = recipe.at(place), Randomness(0, place)
         views = now.cameras.draw(now.views, 4, random)
         t = now.timesteps.draw(views, prior.schedule, random)
-        words = words_for(prior, "", "", views)
+        words = now.prompting.words(prior, "", "", views)
         latent = torch.zeros(now.views, *prior.latent_shape)
         state = now.objective.gradient(prior, latent, t, words, state, random).state
     return prior.evaluations / taken

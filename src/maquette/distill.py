@@ -18,7 +18,6 @@ import torch
 
 from maquette.checks import finite
 from maquette.errors import NumericalError
-from maquette.priors.text import words_for
 from maquette.ramps import number
 from maquette.records import Report
 from maquette.run import Run
@@ -36,7 +35,7 @@ def step(run: Run) -> Report:
 
     views = recipe.cameras.draw(recipe.views, round(number(recipe.size)), random).to(run.device)
     t = recipe.timesteps.draw(views, prior.schedule, random).to(run.device)
-    words = words_for(prior, run.prompt, recipe.negative_prompt, views)
+    words = recipe.prompting.words(prior, run.prompt, recipe.negative_prompt, views)
 
     render = scene.render(views, recipe.background.draw(views, random))
     pixels = finite("render", render.colour).detach().requires_grad_()
@@ -44,9 +43,10 @@ def step(run: Run) -> Report:
     guidance = recipe.objective.gradient(prior, latents.detach(), t, words, run.memory, random)
     finite("objective", guidance.gradient)
     (pixel_gradient,) = torch.autograd.grad(latents, pixels, guidance.gradient)
-    for regulator in recipe.gradients:
-        pixel_gradient = regulator(pixel_gradient, render)
+    # Before the regulators, because a clamp would turn an infinity into a number.
     finite("encode backward", pixel_gradient)
+    for regulator in recipe.gradients:
+        pixel_gradient = finite("encode backward", regulator(pixel_gradient, render))
 
     losses = {loss.name: loss(render, scene) for loss in recipe.losses}
     torch.autograd.backward(

@@ -13,6 +13,7 @@ from maquette.gradients.base import Regulator
 from maquette.inits.base import Init
 from maquette.losses import Loss
 from maquette.objectives.base import Objective
+from maquette.priors.text import Prompting, Sectors
 from maquette.ramps import Number, resolve
 from maquette.scenes.background import Background
 from maquette.scenes.growth import Growth
@@ -55,6 +56,8 @@ class Recipe:
     """Side of the rendered pictures in pixels."""
     negative_prompt: str = ""
     """What the picture should not be; empty means the null prompt."""
+    prompting: Prompting = Sectors()
+    """How the prompt becomes the words of each view, and what guidance keeps away from."""
 
     def at(self, step: int) -> Recipe:
         """The recipe of one step (counted from 0): every ramp replaced by its number."""

@@ -107,6 +107,8 @@ class Render:
         screen_offsets: ``[B, N, 2]`` zeros in the graph, whose gradient is the one on the projected
             centres in pixels; None for scenes that are not splats.
         radii: int32 ``[B, N, 2]`` extents in pixels, 0 where a splat is not seen, or None.
+        scales: ``[N, 3]`` standard deviations of the splats in world units, outside the graph; None
+            for other scenes.
     """
 
     colour: Tensor
@@ -115,6 +117,7 @@ class Render:
     normals: Tensor | None = None
     screen_offsets: Tensor | None = None
     radii: Tensor | None = None
+    scales: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from maquette.objectives.base import Objective
 from maquette.priors.analytic import GaussianMixture, Headed
 from maquette.priors.base import Counting, Prior
 from maquette.priors.embedded import Worded
+from maquette.priors.linear_encoder import STABLE_DIFFUSION, LinearEncoder
 from maquette.priors.stable_diffusion import StableDiffusion
 from maquette.ramps import resolve
 from maquette.timesteps.base import Timesteps
@@ -108,9 +109,13 @@ class _Autoencoder(nn.Module):
         super().__init__()
         torch.manual_seed(1)
         self.into = nn.Conv2d(3, 4, 2, stride=2)
+        self.out = nn.ConvTranspose2d(4, 3, 2, stride=2)
 
     def encode(self, pictures: Tensor) -> SimpleNamespace:
         return SimpleNamespace(latents=self.into(pictures))
+
+    def decode(self, latents: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=self.out(latents))
 
 
 class _TextEncoder(nn.Module):
@@ -144,6 +149,7 @@ PRIORS: dict[str, Any] = {
     "GaussianMixture": mixture,
     "Headed": lambda: Headed(mixture(), "v"),
     "Counting": lambda: Counting(mixture()),
+    "LinearEncoder": lambda: LinearEncoder(small_stable_diffusion(), *STABLE_DIFFUSION),
     "StableDiffusion": small_stable_diffusion,
     "Worded": lambda: Worded(small_stable_diffusion("v_prediction"), ["a", "mug", "view", ","]),
 }

@@ -50,6 +50,16 @@ def test_pictures_become_latents_with_a_gradient(prior):
     torch.testing.assert_close(prior.encode(pictures[:1]), latents[:1])
 
 
+def test_latents_become_pictures_with_a_gradient(prior):
+    latents = torch.rand(2, *prior.latent_shape, generator=torch.Generator().manual_seed(0))
+    pictures = prior.decode(latents.requires_grad_())
+    assert pictures.shape == (2, prior.image_size, prior.image_size, 3)
+    (gradient,) = torch.autograd.grad(pictures.square().sum(), latents)
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().max() > 0
+    assert not prior.decode(latents.detach()).requires_grad
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_one_prediction_per_condition(prior, dtype):
     noised = noised_of(prior, dtype)

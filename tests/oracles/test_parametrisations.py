@@ -5,9 +5,13 @@ import torch
 from toys import PROMPT, RANDOM, ask_gradient, at, close, numbers, prior_of, random_mixture
 
 from maquette.noise import NoiseSchedule
+from maquette.objectives.asd import ASD
+from maquette.objectives.cds import CDS
 from maquette.objectives.csd import CSD
 from maquette.objectives.ism import ISM
+from maquette.objectives.nfsd import NFSD
 from maquette.objectives.sds import SDS
+from maquette.objectives.sjc import SJC
 from maquette.priors.analytic import Headed
 
 pytestmark = pytest.mark.oracles
@@ -19,6 +23,12 @@ OBJECTIVES = (
     CSD(weight="uniform"),
     ISM(stride=100),
     ISM(stride=100, convention="code"),
+    SJC(guidance_scale=7.5),
+    SJC(guidance_scale=7.5, baseline="noised"),
+    NFSD(),
+    CDS(guidance_scale=7.5),
+    CDS(guidance_scale=7.5, convention="code"),
+    ASD(),
 )
 
 

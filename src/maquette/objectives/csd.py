@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from maquette.objectives.base import Objective
-from maquette.objectives.guidance import ask
+from maquette.objectives.guidance import ends
 from maquette.objectives.weights import Weight, weight_at
 from maquette.priors.base import Prior
 from maquette.randomness import Randomness
@@ -39,6 +39,6 @@ class CSD(Objective):
         random: Randomness,
     ) -> Guidance:
         noised = prior.schedule.add_noise(latent, random.normal("noise", latent), t)
-        eps_base, eps_text = ask(prior, noised, t, words.negative, words.positive)
+        eps_base, eps_text = ends(prior, noised, t, words)
         weight = weight_at(self.weight, prior.schedule, t, latent)
         return Guidance.of(weight * (eps_text - eps_base))

@@ -125,6 +125,13 @@ class GaussianMixture(Prior):
             )
         return _channels_first(images)
 
+    def decode(self, latents: Tensor) -> Tensor:
+        if self.encoder is None:
+            return latents.permute(0, 2, 3, 1)
+        # Of all pictures that the encoder takes nearest to the latents, the smallest.
+        flat = latents.flatten(1) @ torch.linalg.pinv(self.encoder).to(latents).T
+        return flat.reshape(-1, self.image_size, self.image_size, 3)
+
     def predict(self, noised: Tensor, t: Tensor, conditions: Sequence[Condition]) -> Tensor:
         return self.answers(noised, t, conditions)[0]
 
@@ -212,6 +219,9 @@ class Headed(Prior):
 
     def encode(self, images: Tensor) -> Tensor:
         return self.prior.encode(images)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.prior.decode(latents)
 
     def output(self, noised: Tensor, t: Tensor, conditions: Sequence[Condition]) -> Tensor:
         """What the network itself would answer, ``[K, B, C, h, w]``."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from maquette.errors import PriorError
 from maquette.noise import NoiseSchedule
 from maquette.records import Condition, Render, Views
 
@@ -54,6 +55,14 @@ class Prior(ABC):
         ``views`` and ``render`` are for priors that look at poses or pictures.
         """
 
+    def decode(self, latents: Tensor) -> Tensor:
+        """Pictures ``[B, H, W, 3]`` in [0, 1] of latents ``[B, C, h, w]``; differentiable.
+
+        Raises:
+            PriorError: it has no decoder. Few parts need one; HiFA's image residual does.
+        """
+        raise PriorError(f"The prior {self.name} cannot decode latents", "Use another prior")
+
     def check(self, prompt: str) -> None:  # noqa: B027
         """Raise InputError where this prior cannot understand ``prompt``; most accept all."""
 
@@ -85,6 +94,9 @@ class Counting(Prior):
 
     def encode(self, images: Tensor) -> Tensor:
         return self.prior.encode(images)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.prior.decode(latents)
 
     def predict(self, noised: Tensor, t: Tensor, conditions: Sequence[Condition]) -> Tensor:
         self.evaluations += len(conditions) * noised.shape[0]

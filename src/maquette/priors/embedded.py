@@ -43,7 +43,6 @@ class Worded(Prior):
         return self.prior.encode(images)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Pictures ``[B, H, W, 3]`` of latents ``[B, C, h, w]``."""
         return self.prior.decode(latents)
 
     def predict(self, noised: Tensor, t: Tensor, conditions: Sequence[Condition]) -> Tensor:

@@ -116,9 +116,8 @@ class StableDiffusion(Prior):
         latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mean
         return latents.float() * self.scaling_factor
 
-    @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Pictures ``[B, H, W, 3]`` in [0, 1] of latents ``[B, C, h, w]``."""
+        """Pictures of latents; clamped to [0, 1], so beyond black or white there is no gradient."""
         scaled = (latents / self.scaling_factor).to(next(self.vae.parameters()).dtype)
         pictures = self.vae.decode(scaled).sample.float()
         return (pictures / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)

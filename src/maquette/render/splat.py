@@ -96,6 +96,7 @@ def render_gaussians(
         normals=splatted.features[..., -3:] if normals else None,
         screen_offsets=screen_offsets,
         radii=splatted.radii,
+        scales=scales.detach(),
     )
 
 

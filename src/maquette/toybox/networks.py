@@ -32,6 +32,8 @@ __all__ = [
 TOKENS = 20
 """Longest text in tokens, start and end included; longer prompts are cut."""
 TEXT_WIDTH = 128
+LATENT_CHANNELS = 8
+"""Three of mean colour and five of detail: see ``stages.train_vae``."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ SIZES = {
 
 
 def autoencoder(size: Size) -> Any:
-    """``AutoencoderTiny`` from ``[B, 3, S, S]`` in [-1, 1] to ``[B, 4, S/4, S/4]`` and back."""
+    """``AutoencoderTiny`` from ``[B, 3, S, S]`` in [-1, 1] to ``[B, 8, S/4, S/4]`` and back."""
     from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 
     widths = (size.vae_width,) * 3
@@ -72,7 +74,7 @@ def autoencoder(size: Size) -> Any:
         decoder_block_out_channels=widths,
         num_encoder_blocks=size.vae_blocks,
         num_decoder_blocks=size.vae_blocks[::-1],
-        latent_channels=4,
+        latent_channels=LATENT_CHANNELS,
     )
 
 
@@ -83,15 +85,15 @@ def unet(size: Size) -> Any:
     down = ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D")
     return UNet2DConditionModel(
         sample_size=size.picture // 4,
-        in_channels=4,
-        out_channels=4,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
         block_out_channels=size.unet_widths,
         layers_per_block=size.unet_layers,
         down_block_types=down,
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=4,
-        norm_num_groups=16,
+        norm_num_groups=8,
     )
 
 
