@@ -104,7 +104,9 @@ def judge_prior(chosen: list[tuple[str, bool]], out: Path) -> list[dict]:
     angles = {"front": (0, 10), "side": (90, 10), "back": (180, 10), "overhead": (0, 60)}
     chosen_angles = torch.tensor([angles[word] for word in WORDS * 2]).float()
     ones = torch.ones(len(chosen_angles))
-    views = Views(chosen_angles[:, 0], chosen_angles[:, 1], ones * 3.3, ones * FOV_Y_DEG, SIZE, SIZE)
+    views = Views(
+        chosen_angles[:, 0], chosen_angles[:, 1], ones * 3.3, ones * FOV_Y_DEG, SIZE, SIZE
+    )
     rows, results = [], []
     for number, (prompt, _) in enumerate(chosen):
         texts = [f"{prompt}, {word} view" for word in WORDS * 2]

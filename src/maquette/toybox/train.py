@@ -116,7 +116,7 @@ def _work(rank: int, processes: int, meeting: str, options: tuple, counts: dict[
         data = draw(folder, PRIOR_WORLD, pictures, size.picture)
         plans = (
             Plan("vae", counts["vae"], batch, 1e-3, cooldown=0.46, average=0.995),
-            Plan("unet", counts["unet"], batch, unet_rate, average=0.999, muon=True),
+            Plan("unet", counts["unet"], batch, unet_rate, cooldown=0.7, average=0.998, muon=True),
         )
         _train_prior(plans, size, data, tokenize, team, seed, with_unet="unet" in stages)
     if {"clip", "views"} & set(stages):
