@@ -20,7 +20,7 @@ from maquette.metrics.clip import Clip, clip_score, prepare
 from maquette.priors.embedded import check_files
 from maquette.priors.loading import load_module
 from maquette.records import Views
-from maquette.toybox.captions import VIEWS, VOCABULARY, Description, caption, descriptions
+from maquette.toybox.captions import VIEWS, VOCABULARY, Description, caption, descriptions, parse
 from maquette.toybox.colours import COLOURS
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.world import true_picture
@@ -133,13 +133,20 @@ class Judge:
 def distractors(prompt: str, count: int = 99) -> list[str]:
     """Other prompts, the same for every asker: evenly spread over all descriptions.
 
+    They name as many colours as the prompt does. A picture of a mug is best described by one that
+    names its colours, so a prompt that names none would lose against those that name two.
+
     Args:
         prompt: is left out.
-        count: how many.
+        count: how many; fewer where there are not so many, as without colours.
     """
-    every = [caption(d) for d in descriptions()]
+    named = len(parse(prompt).colours)
+    # One colour on a kind with two slots is no full description, so duplicates arise.
+    every = list(
+        dict.fromkeys(caption(replace(d, colours=d.colours[:named])) for d in descriptions())
+    )
     # A stride without a common factor with the list's length visits kinds and colours evenly.
-    chosen = [every[(i * 1877) % len(every)] for i in range(count + 1)]
+    chosen = [every[(i * 1877) % len(every)] for i in range(min(count + 1, len(every)))]
     return [text for text in chosen if text != prompt][:count]
 
 
