@@ -19,6 +19,7 @@ from maquette.losses import (
     Outside,
     ScalePenalty,
     Sparsity,
+    ZVariance,
 )
 from maquette.ramps import linear, resolve
 from maquette.randomness import Randomness
@@ -34,13 +35,14 @@ LOSSES = [
     Outside,
     ScalePenalty,
     Sparsity,
+    ZVariance,
 ]
 
 
 def picture(values: Tensor) -> Render:
-    """A render with this alpha ``[B, H, W]``, and the same in every colour channel."""
+    """A render with this alpha ``[B, H, W]``, and the same in every colour channel and variance."""
     alpha = values.double()[..., None]
-    return Render(alpha.expand(*alpha.shape[:-1], 3), alpha)
+    return Render(alpha.expand(*alpha.shape[:-1], 3), alpha, depth_variance=alpha)
 
 
 def two() -> Gaussians:
@@ -68,6 +70,7 @@ def test_values() -> None:
         Outside(radius=2.0): 0.25 * 9.0 / 2,
         AlphaVariation(): 2 * ((0.25**2 + 0.5**2) / 2 + (0.5**2 + 0.75**2) / 2),
         ColourVariation(): 2 * ((0.25**2 + 0.5**2) / 2 + (0.5**2 + 0.75**2) / 2),
+        ZVariance(): 1.0,
     }
     assert {type(loss) for loss in expected} == set(LOSSES)
     for loss, value in expected.items():
@@ -87,7 +90,7 @@ def test_the_weight_is_a_factor_and_may_be_a_ramp(kind: type[Loss]) -> None:
 @pytest.mark.parametrize("kind", LOSSES)
 def test_gradients_are_finite_at_the_ends_and_reach_the_scene(kind: type[Loss]) -> None:
     scene = Sphere(count=30, radius=2.0, opacity=0.99).make("", Randomness(0))
-    render = scene.render(Views.ring(2, size=16), torch.zeros(2, 3))
+    render = scene.render(Views.ring(2, size=16), torch.zeros(2, 3), geometry=True)
     loss = kind()(render, scene)
     assert loss.shape == ()
     loss.backward()
@@ -113,6 +116,29 @@ def test_a_constant_picture_has_no_variation() -> None:
     flat = picture(torch.full((2, 5, 5), 0.4))
     assert AlphaVariation()(flat, two()).item() == 0.0
     assert ColourVariation()(flat, two()).item() == 0.0
+
+
+def test_the_variance_of_depth_counts_rays_that_are_covered() -> None:
+    alpha = torch.tensor([[[0.4, 0.6], [0.8, 0.5]]])
+    assert ZVariance()(picture(alpha), two()).item() == pytest.approx(1.4)
+    assert ZVariance(over_rays="mean")(picture(alpha), two()).item() == pytest.approx(0.7)
+    assert ZVariance(over_rays="mean")(picture(0 * alpha), two()).item() == 0.0
+    with pytest.raises(InputError, match="geometry=True"):
+        ZVariance()(Render(alpha[..., None], alpha[..., None]), two())
+
+
+def test_descending_the_variance_of_depth_brings_two_layers_together() -> None:
+    scene = Gaussians.from_points(
+        torch.tensor([[0.5, 0.0, 0.0], [-0.5, 0.0, 0.0]]), torch.rand(2, 3), opacity=0.7
+    )
+    scene.replace({**scene.tensors(), "log_scales": torch.full((2, 3), math.log(0.3))})
+    render = scene.render(
+        Views.ring(1, elevation_deg=0.0, size=16), torch.zeros(1, 3), geometry=True
+    )
+    ZVariance()(render, scene).backward()
+    assert scene.means.grad is not None
+    near, far = scene.means.grad[:, 0].tolist()
+    assert near > 0 > far
 
 
 class Nothing(Scene):

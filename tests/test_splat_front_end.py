@@ -28,6 +28,7 @@ def test_front_end_is_the_same_through_both_backends(coefficients):
         assert_alike(getattr(fast, name), getattr(twin, name), 1e-5, name)
     seen = twin.alpha > 0.01
     assert_alike(fast.depth[seen], twin.depth[seen], 1e-5, "depth")
+    assert_alike(fast.depth_variance[seen], twin.depth_variance[seen], 1e-4, "depth variance")
     plain = front_end(scene, sh, background=options["background"], backend="cpu")
     assert torch.equal(plain.colour, fast.colour)
     assert plain.depth is None
@@ -70,9 +71,32 @@ def test_front_end_depth_and_normal_of_a_wall():
         normals=True,
     )
     assert torch.allclose(rendered.depth, torch.full_like(rendered.depth, 2.5), atol=1e-12)
+    assert rendered.depth_variance.max() < 1e-12
     facing = rendered.normals / rendered.alpha
     assert torch.allclose(facing, torch.tensor([1.0, 0, 0], dtype=torch.float64), atol=1e-12)
     assert torch.allclose(rendered.colour, 0.5 * rendered.alpha.expand(-1, -1, -1, 3))
+
+
+@pytest.mark.oracles
+def test_front_end_depth_of_two_walls():
+    """Alphas 0.6 and 0.4 x 0.6 at depths 2 and 4, on the axis: mean 18/7, variance 40/49."""
+    zero = torch.zeros(1, dtype=torch.float64)
+    means = torch.tensor([[1.0, 0, 0], [-1.0, 0, 0]], dtype=torch.float64)
+    rendered = render_gaussians(
+        means,
+        torch.tensor([[1.0, 0, 0, 0]], dtype=torch.float64).expand(2, 4),
+        torch.full((2, 3), 100.0, dtype=torch.float64),
+        torch.full((2,), 0.6, dtype=torch.float64),
+        torch.zeros(2, 1, 3, dtype=torch.float64),
+        orbit_pose(zero, zero, zero + 3),
+        intrinsics_from_fov(zero + 30, 3, 3),
+        3,
+        3,
+        depth=True,
+    )
+    middle = (0, 1, 1, 0)
+    assert rendered.depth[middle].item() == pytest.approx(18 / 7, abs=1e-9)
+    assert rendered.depth_variance[middle].item() == pytest.approx(40 / 49, abs=1e-9)
 
 
 def test_normals_face_the_camera():

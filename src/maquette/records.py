@@ -15,7 +15,16 @@ from torch import Tensor
 
 from maquette.camera import FOV_Y_DEG, camera_from_world, intrinsics_from_fov, orbit_pose
 
-__all__ = ["Against", "Condition", "Guidance", "Render", "Report", "Views", "Words"]
+__all__ = [
+    "Against",
+    "Condition",
+    "Guidance",
+    "Outcome",
+    "Render",
+    "Report",
+    "Views",
+    "Words",
+]
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,7 @@ class Render:
         colour: ``[B, H, W, 3]`` over the background, in [0, 1].
         alpha: ``[B, H, W, 1]``.
         depth: ``[B, H, W, 1]`` expected z-depth in world units, or None where it was not asked for.
+        depth_variance: ``[B, H, W, 1]`` of that depth over what a pixel sees, or None likewise.
         normals: ``[B, H, W, 3]`` in the world frame, or None likewise.
         screen_offsets: ``[B, N, 2]`` zeros in the graph, whose gradient is the one on the projected
             centres in pixels; None for scenes that are not splats.
@@ -114,6 +124,7 @@ class Render:
     colour: Tensor
     alpha: Tensor
     depth: Tensor | None = None
+    depth_variance: Tensor | None = None
     normals: Tensor | None = None
     screen_offsets: Tensor | None = None
     radii: Tensor | None = None
@@ -157,6 +168,7 @@ class Words:
         against: further texts that guidance keeps away from; none in plain guidance.
         rescale: the share in [0, 1] to which a guided prediction takes back the standard deviation
             of the text's; 0 in plain guidance.
+        views: the cameras, for whoever looks at poses; None where they are not known.
     """
 
     positive: Condition
@@ -164,6 +176,7 @@ class Words:
     null: Condition
     against: tuple[Against, ...] = ()
     rescale: float = 0.0
+    views: Views | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +198,26 @@ class Guidance:
         """An answer whose value follows from its gradient."""
         value = 0.5 * gradient.detach().square().flatten(1).mean(1)
         return Guidance(gradient, value, state or {})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step found out, for the parts that learn from it.
+
+    Attributes:
+        step: the step, counted from 1.
+        views: its cameras.
+        t: ``[B]``, the timesteps of the views.
+        value: ``[B]``, the objective's real scalar per view.
+        gradients: ``[B, ...]`` by parameter, what each view alone asks of the scene, regularisers
+            left out; empty unless the fusion asked for it.
+    """
+
+    step: int
+    views: Views
+    t: Tensor
+    value: Tensor
+    gradients: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

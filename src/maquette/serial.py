@@ -51,6 +51,7 @@ PARTS: dict[str, str] = {
     "losses.Outside": "maquette.losses",
     "losses.ScalePenalty": "maquette.losses",
     "losses.Sparsity": "maquette.losses",
+    "losses.ZVariance": "maquette.losses",
     "objectives.ASD": "maquette.objectives.asd",
     "objectives.BSD": "maquette.objectives.bsd",
     "objectives.BootstrappedBSD": "maquette.objectives.bsd",

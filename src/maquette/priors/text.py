@@ -205,7 +205,7 @@ def words_for(prior: Prior, prompt: str, negative_prompt: str, views: Views) -> 
 def _words(prior: Prior, positive: Condition, negative_prompt: str, views: Views) -> Words:
     null = prior.condition([""] * len(views), views)
     negative = prior.condition([negative_prompt] * len(views), views) if negative_prompt else null
-    return Words(positive, negative, null)
+    return Words(positive, negative, null, views=views)
 
 
 def _texts(prompt: str, view_words: Sequence[str]) -> list[str]:

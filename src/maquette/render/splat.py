@@ -56,7 +56,8 @@ def render_gaussians(
         width: picture width in pixels.
         height: picture height in pixels.
         background: ``[3]``, ``[B, 3]`` or ``[B, H, W, 3]``; black where not given.
-        depth: whether to blend z-depths too: the mean over what a pixel sees, 0 where nothing is.
+        depth: whether to blend z-depths too: mean and variance over what a pixel sees, 0 where
+            nothing is.
         normals: whether to blend normals too; they are not made unit vectors again afterwards.
         screen_offsets: ``[B, N, 2]`` zeros whose gradient growth reads; returned as given.
         max_alpha: the most that one splat may cover.
@@ -73,8 +74,9 @@ def render_gaussians(
     colours = sh_colour(sh, directions[:1] if sh.shape[1] == 1 else directions)
     channels = [torch.relu(colours + 0.5)]
     if depth:
-        towards, offset = camera_from_world[:, 2, :3], camera_from_world[:, 2, 3]
-        channels.append((towards @ means.T + offset[:, None])[..., None])
+        # Measured from the plane through the origin, where squares of depths cost no digits.
+        beyond = camera_from_world[:, 2, :3] @ means.T
+        channels.append(torch.stack([beyond, beyond.square()], dim=-1))
     if normals:
         channels.append(facing_normals(quats, scales, directions))
     features = channels[0]
@@ -89,10 +91,15 @@ def render_gaussians(
         if background.ndim < 4:
             background = background.reshape(-1, 1, 1, 3)
         colour = colour + (1 - alpha) * background
+    mean_depth, variance = None, None
+    if depth:
+        origin = camera_from_world[:, 2, 3].reshape(-1, 1, 1, 1)
+        mean_depth, variance = _moments(splatted.features[..., 3:5], alpha, origin)
     return Render(
         colour=colour,
         alpha=alpha,
-        depth=splatted.features[..., 3:4] / alpha.clamp(min=LEAST_ALPHA) if depth else None,
+        depth=mean_depth,
+        depth_variance=variance,
         normals=splatted.features[..., -3:] if normals else None,
         screen_offsets=screen_offsets,
         radii=splatted.radii,
@@ -112,6 +119,14 @@ def facing_normals(quats: Tensor, scales: Tensor, directions: Tensor) -> Tensor:
     axes = torch.gather(rotation_from_quaternion(quats), -1, shortest)[..., 0]  # [N, 3]
     away = (axes * directions).sum(-1, keepdim=True) > 0
     return torch.where(away, -axes, axes)
+
+
+def _moments(blended: Tensor, alpha: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of depth ``[B, H, W, 1]`` from what was blended of it and of its square."""
+    first, second = (blended / alpha.clamp(min=LEAST_ALPHA)).split(1, dim=-1)
+    seen = alpha > LEAST_ALPHA
+    # Rounding may leave a variance of zero a little below it.
+    return (first + origin) * seen, (second - first.square()).clamp(min=0.0)
 
 
 def _module(backend: Backend | None, means: Tensor) -> ModuleType:
