@@ -59,14 +59,13 @@ def generate(
         steps: Instead of the recipe's number of steps.
         set: Change a setting of the recipe, as in objective.guidance_scale=10; may be repeated.
         device: Where to compute: cpu or cuda.
-        threads: CPU threads; by default as many as PyTorch takes.
+        threads: CPU threads; by default as many as the run began with, or as PyTorch takes.
         checkpoint_every: Steps between two checkpoints.
         preview_every: Steps between two rewritings of preview.png; 0 for the end only.
         turntable: Write turntable.mp4 at the end.
         quiet: Print nothing but the folder at the end.
     """
     check_prompt(prompt)  # Before anything heavy is imported.
-    _use_threads(threads)
     from maquette.cli_progress import Progress
     from maquette.generation import generate as make
 
@@ -81,6 +80,7 @@ def generate(
             steps=steps,
             settings=set,
             device=device,
+            threads=threads,
             watch=watch,
         )
     print(result.folder)
@@ -105,19 +105,19 @@ def resume(
         recipe: Only for a recipe with parts from outside the package: path/to/file.py:function.
         prior: Only where the prior has moved: its new place.
         device: Where to compute: cpu or cuda.
-        threads: CPU threads; by default as many as PyTorch takes.
+        threads: CPU threads; by default as many as the run began with, or as PyTorch takes.
         checkpoint_every: Steps between two checkpoints.
         preview_every: Steps between two rewritings of preview.png; 0 for the end only.
         turntable: Write turntable.mp4 at the end.
         quiet: Print nothing but the folder at the end.
     """
-    _use_threads(threads)
     from maquette.cli_progress import Progress
     from maquette.generation import resume as go_on
 
     with Progress(quiet=quiet) as shown:
         watch = _watch(shown, checkpoint_every, preview_every, turntable)
-        result = go_on(folder, recipe=recipe, prior=prior, device=device, watch=watch)
+        options = {"device": device, "threads": threads, "watch": watch}
+        result = go_on(folder, recipe=recipe, prior=prior, **options)
     print(result.folder)
 
 
@@ -236,13 +236,3 @@ def _watch(shown: Any, checkpoint_every: int, preview_every: int, turntable: boo
     from maquette.generation import Watch
 
     return Watch(shown.report, shown.announce, checkpoint_every, preview_every, turntable)
-
-
-def _use_threads(threads: int | None) -> None:
-    if threads is None:
-        return
-    if threads < 1:
-        raise InputError(f"{threads} threads cannot compute", "Give at least 1")
-    import torch
-
-    torch.set_num_threads(threads)

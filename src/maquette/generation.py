@@ -8,8 +8,9 @@ and messages the asset is the same to the last byte.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +102,7 @@ def generate(
     steps: int | None = None,
     settings: Iterable[str] = (),
     device: str = "cpu",
+    threads: int | None = None,
     watch: Watch | None = None,
 ) -> Result:
     """Make a 3D asset of ``prompt``.
@@ -117,6 +119,8 @@ def generate(
         steps: instead of the recipe's number.
         settings: texts like ``objective.guidance_scale=10`` that change the recipe.
         device: where scene and prior live.
+        threads: CPU threads; None for as many as the run began with, and at its beginning for as
+            many as PyTorch takes. Their number decides how a network's sums are rounded.
         watch: callbacks and cadences.
 
     Raises:
@@ -127,6 +131,7 @@ def generate(
         Stopped: a signal came; everything is saved. It is a KeyboardInterrupt.
     """
     prompt = folders.check_prompt(prompt)
+    _check_threads(threads)
     recipe = _recipe(recipe or lookup.DEFAULT_RECIPE, settings, steps)
     named = lookup.prior_name(prior) if isinstance(prior, str) else prior.name
     data = serial.recipe_to(recipe)
@@ -143,10 +148,13 @@ def generate(
         about = {"prompt": prompt, "seed": seed, "prior": named}
         if not (folder / RUN).exists():
             store.write_json(folder / RECIPE, {"recipe": data})
-            store.write_json(folder / RUN, about)
-        elif {**about, "schema": store.SCHEMA} != store.read_json(folder / RUN):
+            began = {"threads": threads or torch.get_num_threads()}
+            store.write_json(folder / RUN, {**about, **began})
+        kept = store.read_json(folder / RUN)
+        if any(kept.get(name) != value for name, value in about.items()):
             raise CheckpointError(f"{folder} holds another run", "Choose another --out or --seed")
-        return _drive(folder, about, recipe, prior, device, watch)
+        with _threads(kept, threads):
+            return _drive(folder, about, recipe, prior, device, watch)
 
 
 def resume(
@@ -155,6 +163,7 @@ def resume(
     prior: Prior | str | None = None,
     recipe: Recipe | str | None = None,
     device: str = "cpu",
+    threads: int | None = None,
     watch: Watch | None = None,
 ) -> Result:
     """Go on with a run that was stopped, to the bytes it would have had.
@@ -164,12 +173,14 @@ def resume(
         prior: where the run's own is not found by its name, the same prior from elsewhere.
         recipe: only for a run whose recipe holds parts from outside the package: the same recipe.
         device: where to go on.
+        threads: as in ``generate``; with another number than before, the bytes become others.
         watch: callbacks and cadences.
 
     Raises:
         CheckpointError: this is no run, or no checkpoint is intact; nothing was changed.
         PriorError: the prior is not the one that the run was started with.
     """
+    _check_threads(threads)
     folder = Path(folder)
     about = store.read_json(_run_file(folder))
     for name, kind in {"prompt": str, "seed": int, "prior": str}.items():
@@ -177,7 +188,8 @@ def resume(
             raise CheckpointError(f"{folder / RUN} has no proper {name!r}")
     with folders.lock(folder):
         own = _own_recipe(folder, recipe)
-        return _drive(folder, about, own, prior or about["prior"], device, watch or Watch())
+        with _threads(about, threads):
+            return _drive(folder, about, own, prior or about["prior"], device, watch or Watch())
 
 
 def load(path: Path | str, recipe: Recipe | str | None = None) -> Scene:
@@ -216,6 +228,23 @@ def _drive(
         except NumericalError as fault:
             raise _keep_last_good(folder, run, fault) from fault
         return _finish(run, folder, watch, signals)
+
+
+def _check_threads(threads: int | None) -> None:
+    if threads is not None and threads < 1:
+        raise InputError(f"{threads} threads cannot compute", "Give at least 1")
+
+
+@contextlib.contextmanager
+def _threads(about: dict, asked: int | None) -> Iterator[None]:
+    """As many threads as were asked for, or else as the run began with; afterwards as before."""
+    before = torch.get_num_threads()
+    began = about.get("threads")
+    torch.set_num_threads(asked or (began if isinstance(began, int) and began > 0 else before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _steps(run: Run, folder: Path, watch: Watch, signals: Signals) -> None:

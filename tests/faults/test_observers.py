@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import tiny
 from maquette.generation import Result, load
+from maquette.records import Report
 
 LASTING = ("asset.ply", "metrics.jsonl", "preview.png", "result.json", "recipe.json", "run.json")
 
@@ -29,7 +31,6 @@ def noisy(_: object) -> None:
     import random
 
     import numpy as np
-    import torch
 
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002
@@ -123,3 +124,21 @@ def test_memory_that_is_used_up_leaves_a_resumable_run(
     folder = tmp_path / unharmed.name
     result = again(tmp_path if again is tiny.make else folder)
     assert tiny.digest(result.folder) == tiny.digest(unharmed)
+
+
+def test_a_run_goes_on_with_as_many_threads_as_it_began(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def watch(_: Report) -> None:
+        seen.append(torch.get_num_threads())
+        if len(seen) == 2:
+            raise ZeroDivisionError
+
+    torch.set_num_threads(2)
+    with pytest.raises(ZeroDivisionError):
+        tiny.make(tmp_path, on_report=watch)
+    torch.set_num_threads(1)
+    (folder,) = tmp_path.iterdir()
+    tiny.go_on(folder, on_report=watch)
+    assert set(seen) == {2}
+    assert torch.get_num_threads() == 1
