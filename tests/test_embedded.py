@@ -92,7 +92,7 @@ def test_packaged_weights_are_small_and_hold_no_pickle() -> None:
 
 def test_the_packaged_prior_loads_as_what_it_is(prior: Worded) -> None:
     assert prior.image_size == 64
-    assert prior.latent_shape == (4, 16, 16)
+    assert prior.latent_shape == (8, 16, 16)
     assert prior.words == VOCABULARY
     assert prior.name == "embedded-64"
     for description in descriptions()[::499]:
