@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import torch
 import tiny
 from maquette import cli, cli_commands, doctor, lookup
 from maquette.cli_progress import Progress
-from maquette.cli_tables import evaluations_per_step
+from maquette.costs import evaluations_per_step
 from maquette.errors import (
     CheckpointError,
     DiskError,
@@ -27,6 +28,7 @@ from maquette.errors import (
     RunError,
 )
 from maquette.lookup import find_recipe
+from maquette.recipes._small import GUIDANCE_SCALE
 from maquette.records import Report
 
 TINY = [
@@ -256,9 +258,38 @@ def test_settings_of_a_recipe_are_listed(capsys: pytest.CaptureFixture[str]) -> 
     assert re.search(r"objective.weight\s+│ \w+\s+│ uniform or ", told)
 
 
+def test_settings_are_those_of_the_size(capsys: pytest.CaptureFixture[str]) -> None:
+    for size, scale in (("small", str(GUIDANCE_SCALE)), ("paper", "101.0")):
+        assert cli.main(["recipes", "dreamfusion", "--size", size]) == 0
+        told = capsys.readouterr().out
+        assert re.search(rf"objective.guidance_scale\s+│ {re.escape(scale)}\s+│", told)
+
+
+def test_citation_of_a_recipe_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["recipes", "--cite", "dreamer-xl"]) == 0
+    assert capsys.readouterr().out == f"{lookup.citation('dreamer-xl')}\n"
+    assert cli.main(["recipes", "--cite", "dreamer"]) == 2
+    assert "There is no recipe 'dreamer'" in capsys.readouterr().err
+
+
+def test_size_of_a_recipe_is_a_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = ["--prior", f"{tiny.__file__}:prior", "--steps", "1", "--out", str(tmp_path), "--quiet"]
+    few = ["--set", f"size={tiny.SIZE}", "--set", "init.count=20", "--no-turntable"]
+    words = ["generate", tiny.PROMPT, "--recipe", "dreamfusion", *own, *few]
+    for flags, scale in (([], GUIDANCE_SCALE), (["--size", "paper"], 101.0)):
+        assert cli.main([*words, *flags]) == 0
+        folder = Path(capsys.readouterr().out.strip())
+        kept = json.loads((folder / "recipe.json").read_text())["recipe"]
+        assert kept["objective"]["guidance_scale"] == scale
+    assert cli.main([*words, "--size", "huge"]) == 2
+
+
 def test_evaluations_are_counted_not_claimed() -> None:
     sds = find_recipe("sds")
     assert evaluations_per_step(sds) == 2 * sds.views
+    student = find_recipe("prolificdreamer")
+    # Two for the guided prior, and two for the student, which answers and learns.
+    assert evaluations_per_step(student) == 4 * student.views
 
 
 def test_every_name_leads_to_a_recipe_of_that_name() -> None:
@@ -419,7 +450,7 @@ def test_every_command_has_help_and_every_flag_its_words() -> None:
         arguments = command.__code__.co_varnames[: command.__code__.co_argcount]
         for argument in arguments:
             assert re.search(rf"^\s+{argument}: \S", documentation, re.MULTILINE), (name, argument)
-    assert set(cli.COMMANDS) == set(cli_commands.__all__)
+    assert set(cli.COMMANDS) == {*cli_commands.__all__, "compare"}
 
 
 def test_as_a_program(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from maquette.cli import BORROWED, COMMANDS
+from maquette.lookup import find_recipe, recipe_names
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["write-a-method.md", "promises.md", "how-to-choose.md", "training.md"]
+PAGES = ["write-a-method.md", "promises.md", "how-to-choose.md", "recipes.md", "training.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -36,6 +37,14 @@ def test_every_promise_names_its_test() -> None:
     assert len(rows) >= 30
     for row in rows:
         assert re.fullmatch(r"\| [A-Z].*\. \| `tests/\S+::\w+` \|", row), row
+
+
+def test_table_of_recipes_names_them_all_with_their_papers() -> None:
+    text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \| ([^|]+) \|", text, re.MULTILINE))
+    assert {*rows, "ism", "sds"} == set(recipe_names())
+    for name, paper in rows.items():
+        assert paper.strip() in find_recipe(name, "paper").paper, name
 
 
 @pytest.mark.parametrize("page", PAGES)

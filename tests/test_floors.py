@@ -14,12 +14,12 @@ import maquette
 ROOT = Path(maquette.__file__).parent
 
 FLOORS = [
-    "camera checks errors history noise ramps randomness records store",
+    "camera checks errors history noise projections ramps randomness records store",
     "cameras gradients inits losses objectives optimiser priors render scenes timesteps",
-    "checkpoints distill overrides recipe run sampling serial",
+    "beginning checkpoints costs distill overrides recipe run sampling serial",
     "export metrics recipes toybox",
-    "assets doctor folders generation journal lookup signals sweep viewer",
-    "cli cli_commands cli_prior cli_progress cli_tables",
+    "assets comparison doctor folders generation imaging journal lookup signals sweep viewer",
+    "cli cli_commands cli_compare cli_prior cli_progress cli_tables",
 ]
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.split()}
 

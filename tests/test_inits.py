@@ -1,4 +1,4 @@
-"""Starts: the ball of Gaussians."""
+"""Starts: the ball of Gaussians, and the canvas of a picture."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from maquette.errors import InputError
+from maquette.inits.canvas import Canvas
 from maquette.inits.sphere import Sphere
 from maquette.randomness import Randomness
 
@@ -52,3 +53,34 @@ def test_sphere_leaves_the_global_random_stream_alone() -> None:
 def test_a_sphere_that_cannot_be_made_is_refused(options: dict) -> None:
     with pytest.raises(InputError):
         Sphere(**options)
+
+
+def test_canvas_is_grey_with_its_noise_and_cut_to_colours() -> None:
+    pixels = Canvas(size=80, grey=0.4, noise=0.05).make("", Randomness(0)).pixels.detach()
+    assert pixels.shape == (80, 80, 3)
+    # Four standard errors of 19 200 numbers.
+    assert float((pixels.mean() - 0.4).abs()) < 4 * 0.05 / 19_200**0.5
+    assert float((pixels.std() - 0.05).abs()) < 4 * 0.05 / (2 * 19_200) ** 0.5
+    # Neither rows nor channels are copies of each other.
+    assert float(torch.corrcoef(pixels.reshape(-1, 3).T).fill_diagonal_(0).abs().max()) < 0.05
+    loud = Canvas(size=80, noise=2.0).make("", Randomness(0)).pixels.detach()
+    assert (float(loud.min()), float(loud.max())) == (0.0, 1.0)
+
+
+def test_canvas_depends_on_the_seed_alone_and_leaves_the_global_stream_alone() -> None:
+    before = torch.get_rng_state()
+    first, again, other = (
+        Canvas(size=9).make(prompt, Randomness(seed)).pixels
+        for prompt, seed in (("a", 0), ("b", 0), ("a", 1))
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "options", [{"size": 0}, {"grey": 1.5}, {"noise": -0.1}, {"noise": float("inf")}]
+)
+def test_a_canvas_that_cannot_be_made_is_refused(options: dict) -> None:
+    with pytest.raises(InputError):
+        Canvas(**options)

@@ -15,6 +15,7 @@ from maquette.optimiser import Adam
 from maquette.ramps import Number
 from maquette.randomness import Randomness
 from maquette.scenes.gaussians import Gaussians
+from maquette.scenes.particles import Particles
 
 RATES: dict[str, Number] = {
     "means": 1e-3,
@@ -172,6 +173,31 @@ def test_select_before_the_first_step_changes_nothing() -> None:
     optimiser = Adam()
     optimiser.select(torch.tensor([0]), 3)
     assert optimiser.tensors() == {}
+
+
+def test_a_part_shares_its_moments_and_leaves_all_others_alone() -> None:
+    scene = Particles([ball(), ball(5)])
+    optimiser, kept = Adam(), torch.tensor([4, 0])
+    for step in range(3):
+        for particle in scene.scenes:
+            pull(particle, step)  # pyright: ignore[reportArgumentType]
+        optimiser.step(scene, scene.rates(RATES))
+    before = optimiser.tensors()
+    part = optimiser.part("1.")
+    assert part.tensors().keys() == {k[2:] for k in before if k.startswith("1.")}
+    part.select(kept, 3)
+    part.reset(["sh"])
+    after = optimiser.tensors()
+    assert list(after) == list(before)
+    for key, value in after.items():
+        if key.startswith("0.") or key.endswith(".steps"):
+            assert torch.equal(value, before[key]), key
+        elif key.startswith("1.sh."):
+            assert value.shape == (5, *before[key].shape[1:])
+            assert not bool(value.any())
+        else:
+            assert torch.equal(value[:2], before[key][kept]), key
+            assert not bool(value[2:].any())
 
 
 def test_reset_zeroes_the_moments_named_and_keeps_the_count() -> None:

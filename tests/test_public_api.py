@@ -10,6 +10,7 @@ import pytest
 import maquette
 
 PUBLIC = [
+    *("Comparison", "Drawing", "compare", "image"),
     *("CheckpointError", "DiskError", "InputError", "MaquetteError", "NumericalError"),
     *("PriorError", "Randomness", "Recipe", "RefusedError", "Render", "Report", "Result"),
     *("Run", "RunError", "Stopped", "Views", "Watch", "find_prior", "find_recipe"),
@@ -30,10 +31,14 @@ def test_public_name_leads_to_a_documented_thing(name: str) -> None:
 
 
 def test_public_functions_stay_functions_after_their_modules_were_imported() -> None:
+    import maquette.comparison
     import maquette.generation
+    import maquette.imaging
 
     assert callable(maquette.generate)
     assert callable(maquette.resume)
+    assert callable(maquette.compare)
+    assert callable(maquette.image)
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

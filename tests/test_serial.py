@@ -17,15 +17,15 @@ import maquette
 import tiny
 from maquette import ramps, serial
 from maquette.errors import InputError
-from maquette.lookup import find_recipe, recipe_names
+from maquette.lookup import Size, find_recipe, recipe_names
 from maquette.objectives.ism import ISM
 from maquette.overrides import override, settings
 from maquette.recipe import Recipe
 from maquette.scenes.growth import Growth
 
 ROLES = (
-    *("cameras", "gradients", "inits", "losses", "objectives"),
-    *("priors.text", "scenes", "timesteps"),
+    *("cameras", "gradients", "history", "inits", "losses", "objectives"),
+    *("priors.lora", "priors.path", "priors.students", "priors.text", "scenes", "timesteps"),
 )
 
 
@@ -62,9 +62,10 @@ def test_every_part_of_the_table_has_plain_fields(name: str) -> None:
     assert serial.fields_of(part) is not None
 
 
+@pytest.mark.parametrize("size", ["paper", "small"])
 @pytest.mark.parametrize("name", recipe_names())
-def test_recipe_comes_back_equal_through_json(name: str) -> None:
-    recipe = find_recipe(name)
+def test_recipe_comes_back_equal_through_json(name: str, size: Size) -> None:
+    recipe = find_recipe(name, size)
     text = json.dumps(serial.recipe_to(recipe))
     assert serial.recipe_from(json.loads(text)) == recipe
     assert json.dumps(serial.recipe_to(serial.recipe_from(json.loads(text)))) == text

@@ -23,7 +23,14 @@ from maquette.records import Views
 from maquette.toybox import dataset, stages, trainer
 from maquette.toybox.captions import VOCABULARY, caption, descriptions, parse
 from maquette.toybox.judge import Judge
-from maquette.toybox.networks import SIZES, judge_clip, token_ids, tokenizer, write_vocabulary
+from maquette.toybox.networks import (
+    LATENT_CHANNELS,
+    SIZES,
+    judge_clip,
+    token_ids,
+    tokenizer,
+    write_vocabulary,
+)
 from maquette.toybox.train import train
 from maquette.toybox.trainer import Plan, Team, train_stage
 from maquette.toybox.world import batch
@@ -56,7 +63,9 @@ def train_vae(folder: Path) -> nn.Module:
 
 
 def train_unet(folder: Path) -> nn.Module:
-    latents = torch.randn(32, 4, 4, 4, generator=torch.Generator().manual_seed(3)).half()
+    latents = torch.randn(
+        32, LATENT_CHANNELS, 4, 4, generator=torch.Generator().manual_seed(3)
+    ).half()
     ids = torch.arange(32 * 20).reshape(32, 20) % 50
     ids[:, -1] = 49
     muon = dataclasses.replace(plan("unet"), muon=True)
@@ -303,7 +312,7 @@ def test_the_packed_prior_holds_the_averaged_weights() -> None:
     assert prior.scaling_factor == factor
     assert prior.prediction_type == "v_prediction"
     assert prior.image_size == 16
-    assert prior.latent_shape == (4, 4, 4)
+    assert prior.latent_shape == (LATENT_CHANNELS, 4, 4)
 
 
 def test_the_packed_prior_works_and_knows_its_words() -> None:
@@ -311,7 +320,7 @@ def test_the_packed_prior_works_and_knows_its_words() -> None:
     prior = Worded(inner, VOCABULARY)
     words = prior.condition(["a red mug, front view", "A Red Mug, front view"])
     assert torch.equal(words.embedding[0], words.embedding[1])
-    eps = prior.predict(torch.ones(2, 4, 4, 4), torch.tensor([1, 999]), [words])
+    eps = prior.predict(torch.ones(2, LATENT_CHANNELS, 4, 4), torch.tensor([1, 999]), [words])
     assert torch.isfinite(eps).all()
     assert prior.decode(prior.encode(torch.rand(1, 16, 16, 3))).shape == (1, 16, 16, 3)
 

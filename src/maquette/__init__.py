@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from maquette.comparison import Comparison, compare
     from maquette.errors import (
         CheckpointError,
         DiskError,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         RunError,
     )
     from maquette.generation import Result, Watch, generate, load, resume
+    from maquette.imaging import Drawing, image
     from maquette.lookup import find_prior, find_recipe, recipe_names
     from maquette.overrides import override
     from maquette.randomness import Randomness
@@ -34,7 +36,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CheckpointError",
+    "Comparison",
     "DiskError",
+    "Drawing",
     "InputError",
     "MaquetteError",
     "NumericalError",
@@ -50,9 +54,11 @@ __all__ = [
     "Stopped",
     "Views",
     "Watch",
+    "compare",
     "find_prior",
     "find_recipe",
     "generate",
+    "image",
     "load",
     "override",
     "recipe_names",
@@ -60,9 +66,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "comparison": "Comparison compare",
     "errors": "CheckpointError DiskError InputError MaquetteError NumericalError PriorError "
     "RefusedError RunError",
     "generation": "Result Watch generate load resume",
+    "imaging": "Drawing image",
     "lookup": "find_prior find_recipe recipe_names",
     "overrides": "override",
     "randomness": "Randomness",

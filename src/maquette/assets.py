@@ -10,6 +10,7 @@ from maquette.errors import InputError
 from maquette.records import Views
 from maquette.scenes.base import Scene
 from maquette.scenes.gaussians import Gaussians
+from maquette.scenes.particles import each
 
 __all__ = ["ASSET", "PREVIEW", "TURNTABLE", "write_asset", "write_preview", "write_turntable"]
 
@@ -19,19 +20,30 @@ ASSET, PREVIEW, TURNTABLE = "asset.ply", "preview.png", "turntable.mp4"
 def write_asset(path: Path, scene: Scene) -> int:
     """Write ``scene`` as PLY and return the number of Gaussians written.
 
+    Of particles, the first is ``asset.ply`` and the others are ``asset-1.ply``, ``asset-2.ply``
+    and so on beside it.
+
     Raises:
         InputError: it is not made of Gaussians.
         DiskError: the file cannot be written.
     """
     from maquette.export.ply import write_ply
 
-    if not isinstance(scene, Gaussians):
-        raise InputError(f"A scene of the type {type(scene).__name__} cannot be written as PLY")
-    return write_ply(path, scene)
+    written = 0
+    # The last one first: where there is an asset, all the others are there too.
+    for number, particle in reversed(list(enumerate(each(scene)))):
+        if not isinstance(particle, Gaussians):
+            kind = type(particle).__name__
+            raise InputError(f"A scene of the type {kind} cannot be written as PLY")
+        own = path.with_stem(f"{path.stem}-{number}") if number else path
+        written += write_ply(own, particle)
+    return written
 
 
 def write_preview(path: Path, scene: Scene, *, views: int = 4, size: int = 192) -> None:
     """Write a PNG strip of ``scene`` from ``views`` sides, its front first.
+
+    Of particles it shows the first, and so does a film.
 
     Raises:
         DiskError: the file cannot be written.

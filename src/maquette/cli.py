@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from maquette import cli_commands as commands
+from maquette import cli_compare
 from maquette.errors import MaquetteError
 
 __all__ = ["main"]
@@ -27,6 +28,8 @@ __all__ = ["main"]
 COMMANDS: dict[str, Callable[..., None]] = {
     "generate": commands.generate,
     "resume": commands.resume,
+    "image": commands.image,
+    "compare": cli_compare.compare,
     "render": commands.render,
     "export": commands.export,
     "evaluate": commands.evaluate,
@@ -108,7 +111,7 @@ def _stopped(stop: KeyboardInterrupt) -> int:
     if folder is None:
         print("maquette: Stopped.", file=sys.stderr)
         return 130
-    print(f"maquette: {stop}. Go on with: maquette resume {folder}", file=sys.stderr)
+    print(f"maquette: {stop}. {getattr(stop, 'next_step', '')}", file=sys.stderr)
     return getattr(stop, "exit_code", 130)
 
 

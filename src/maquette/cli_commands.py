@@ -11,7 +11,7 @@ import tyro
 
 from maquette.errors import InputError
 from maquette.folders import check_prompt
-from maquette.lookup import DEFAULT_RECIPE
+from maquette.lookup import DEFAULT_RECIPE, Size
 
 if TYPE_CHECKING:
     from maquette.generation import Watch
@@ -21,6 +21,7 @@ __all__ = [
     "evaluate",
     "export",
     "generate",
+    "image",
     "prior",
     "recipes",
     "render",
@@ -39,6 +40,7 @@ def generate(
     prior: str = "embedded",
     seed: int = 0,
     out: Path = Path("runs"),
+    size: Size | None = None,
     steps: int | None = None,
     set: Setting = (),
     device: str = "cpu",
@@ -56,6 +58,7 @@ def generate(
         prior: "embedded", a folder in the diffusers layout, or path/to/file.py:function.
         seed: Of every random draw.
         out: Where run folders lie.
+        size: Of the recipe; by default small for a prior of small pictures, and else the paper's.
         steps: Instead of the recipe's number of steps.
         set: Change a setting of the recipe, as in objective.guidance_scale=10; may be repeated.
         device: Where to compute: cpu or cuda.
@@ -77,6 +80,7 @@ def generate(
             prior=prior,
             seed=seed,
             out=out,
+            size=size,
             steps=steps,
             settings=set,
             device=device,
@@ -119,6 +123,63 @@ def resume(
         options = {"device": device, "threads": threads, "watch": watch}
         result = go_on(folder, recipe=recipe, prior=prior, **options)
     print(result.folder)
+
+
+def image(
+    prompt: Given[str],
+    /,
+    recipe: str = DEFAULT_RECIPE,
+    prior: str = "embedded",
+    seed: int = 0,
+    out: Path = Path("runs"),
+    size: Size | None = None,
+    pixels: int | None = None,
+    steps: int | None = None,
+    set: Setting = (),
+    device: str = "cpu",
+    threads: int | None = None,
+    quiet: bool = False,
+) -> None:
+    """Optimise one picture with a recipe's objective, and show the gradients beside it.
+
+    The recipe without its 3D: one picture, one fixed camera, no view words, no regularisers. The
+    folder holds picture.png, and gradients.png with the pixel gradients before and after the
+    recipe's regulators. Such a run is short: it is not resumed, but starts anew when asked again.
+
+    Args:
+        prompt: What to draw.
+        recipe: A name that "maquette recipes" lists, or path/to/file.py:function.
+        prior: "embedded", a folder in the diffusers layout, or path/to/file.py:function.
+        seed: Of every random draw.
+        out: Where run folders lie.
+        size: Of the recipe; by default the one that fits the prior.
+        pixels: Side of the picture; by default that of the prior's pictures.
+        steps: Instead of the recipe's number of steps.
+        set: Change a setting of the recipe's image form, as in rates.pixels=0.05; may be repeated.
+        device: Where to compute: cpu or cuda.
+        threads: CPU threads; by default as many as PyTorch takes.
+        quiet: Print nothing but the folder at the end.
+    """
+    check_prompt(prompt)  # Before anything heavy is imported.
+    _use_threads(threads)
+    from maquette.cli_progress import Progress
+    from maquette.imaging import image as draw
+
+    with Progress(quiet=quiet) as shown:
+        drawing = draw(
+            prompt,
+            recipe=recipe,
+            prior=prior,
+            seed=seed,
+            out=out,
+            size=size,
+            pixels=pixels,
+            steps=steps,
+            settings=set,
+            device=device,
+            on_report=shown.report,
+        )
+    print(drawing.folder)
 
 
 def render(
@@ -193,18 +254,27 @@ def evaluate(folder: Given[Path], /) -> None:
     print(json.dumps(evaluate_run(folder), indent=2, default=str))
 
 
-def recipes(name: Annotated[str | None, tyro.conf.Positional] = None, /) -> None:
+def recipes(
+    name: Annotated[str | None, tyro.conf.Positional] = None,
+    /,
+    size: Size = "small",
+    cite: str | None = None,
+) -> None:
     """List the recipes, or all settings of one, as --set takes them.
 
     Args:
         name: A recipe's name or path/to/file.py:function.
+        size: Of that recipe: small as for the embedded prior, or the paper's.
+        cite: Print BibTeX of this recipe's paper instead.
     """
-    from maquette import cli_tables
+    from maquette import cli_tables, lookup
 
-    if name is None:
+    if cite is not None:
+        print(lookup.citation(cite))
+    elif name is None:
         cli_tables.show_recipes()
     else:
-        cli_tables.show_settings(name)
+        cli_tables.show_settings(name, size)
 
 
 def prior(action: Given[Literal["train", "sample", "show"]], /) -> None:
@@ -236,3 +306,13 @@ def _watch(shown: Any, checkpoint_every: int, preview_every: int, turntable: boo
     from maquette.generation import Watch
 
     return Watch(shown.report, shown.announce, checkpoint_every, preview_every, turntable)
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads is None:
+        return
+    if threads < 1:
+        raise InputError(f"{threads} threads cannot compute", "Give at least 1")
+    import torch
+
+    torch.set_num_threads(threads)

@@ -60,6 +60,12 @@ class Progress:
         if not self._quiet:
             self._console.print(sentence, markup=False, soft_wrap=True)
 
+    def restart(self) -> None:
+        """Forget the run so far: another one begins."""
+        if self._bar is not None and self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task, self._began = None, None
+
     def report(self, report: Report) -> None:
         """Show how far the run is."""
         if report.skipped:

@@ -5,38 +5,39 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
 from maquette import lookup
+from maquette.costs import evaluations_per_step
 from maquette.doctor import Finding
 from maquette.overrides import settings
-from maquette.priors.analytic import GaussianMixture
-from maquette.priors.base import Counting
-from maquette.randomness import Randomness
 from maquette.recipe import Recipe
 from maquette.serial import name_of
 
-__all__ = ["evaluations_per_step", "show_findings", "show_recipes", "show_settings"]
+__all__ = ["show_findings", "show_recipes", "show_settings"]
+
+SIZES: tuple[lookup.Size, ...] = ("paper", "small")
 
 
 def show_recipes() -> None:
-    """Print one row per recipe of the package."""
-    table = _table("name", "paper", "objective", "other parts", "evaluations per step")
+    """Print one row per recipe of the package, with its parts in its paper's size."""
+    counts = [f"evaluations per step ({size})" for size in SIZES]
+    table = _table("name", "paper", "objective", "other parts", *counts)
     for name in lookup.recipe_names():
-        recipe = lookup.find_recipe(name)
+        sizes = [lookup.find_recipe(name, size) for size in SIZES]
+        recipe = sizes[0]
         default = " (default)" if name == lookup.DEFAULT_RECIPE else ""
         others = ", ".join(_other_parts(recipe))
-        count = f"{evaluations_per_step(recipe):.1f}"
-        table.add_row(name + default, recipe.paper, _short(recipe.objective), others, count)
+        counts = [f"{evaluations_per_step(size):.1f}" for size in sizes]
+        table.add_row(name + default, recipe.paper, _short(recipe.objective), others, *counts)
     _print(table)
 
 
-def show_settings(name: str) -> None:
+def show_settings(name: str, size: lookup.Size = "small") -> None:
     """Print path, value and type of all settings of a recipe."""
     table = _table("setting", "value", "type")
-    for row in settings(lookup.find_recipe(name)):
+    for row in settings(lookup.find_recipe(name, size)):
         table.add_row(*row)
     _print(table)
 
@@ -55,25 +56,6 @@ def show_findings(findings: Iterable[Finding]) -> bool:
     return well
 
 
-def evaluations_per_step(recipe: Recipe) -> float:
-    """U-Net evaluations of single pictures in a step, counted on the analytic prior.
-
-    Objectives differ in what they ask at which timestep, so steps all over the run are taken.
-    """
-    prior = Counting(GaussianMixture.from_pictures({"": torch.zeros(4, 4, 3)}))
-    state = recipe.objective.init(prior)
-    taken = 16
-    for sample in range(taken):
-        place = round(sample / (taken - 1) * (recipe.steps - 1))
-        now, random = recipe.at(place), Randomness(0, place)
-        views = now.cameras.draw(now.views, 4, random)
-        t = now.timesteps.draw(views, prior.schedule, random)
-        words = now.prompting.words(prior, "", "", views)
-        latent = torch.zeros(now.views, *prior.latent_shape)
-        state = now.objective.gradient(prior, latent, t, words, state, random).state
-    return prior.evaluations / taken
-
-
 def _table(*columns: str) -> Table:
     table = Table()
     for column in columns:
@@ -84,11 +66,11 @@ def _table(*columns: str) -> Table:
 def _print(table: Table) -> None:
     # Into a file or a pipe, lines are as long as they need to be, so that they can be searched.
     console = Console()
-    (console if console.is_terminal else Console(width=200)).print(table)
+    (console if console.is_terminal else Console(width=1000)).print(table)
 
 
 def _other_parts(recipe: Recipe) -> list[str]:
-    named = ("cameras", "timesteps", "init", "background", "growth")
+    named = ("cameras", "timesteps", "prompting", "fusion", "path", "init", "background", "growth")
     single = [getattr(recipe, name) for name in named]
     parts = [*single, *recipe.losses, *recipe.gradients]
     return [_short(part) for part in parts if dataclasses.is_dataclass(part)]

@@ -28,6 +28,7 @@ from maquette.recipe import Recipe
 from maquette.records import Report
 from maquette.run import Run, restore_scene
 from maquette.scenes.base import Scene
+from maquette.scenes.particles import each
 from maquette.signals import Signals, Stopped
 
 __all__ = ["Result", "Watch", "generate", "load", "resume"]
@@ -43,7 +44,7 @@ class Result:
 
     Attributes:
         folder: everything it wrote.
-        scene: the asset.
+        scene: the asset, or the particles of which the first is the asset.
         step: steps done.
         evaluations: U-Net evaluations of single pictures.
         fresh: False where the run had been finished before.
@@ -57,7 +58,7 @@ class Result:
 
     @property
     def asset(self) -> Path:
-        """The PLY file."""
+        """The PLY file; those of further particles are ``asset-1.ply`` and so on beside it."""
         return self.folder / ASSET
 
 
@@ -99,6 +100,7 @@ def generate(
     prior: Prior | str = "embedded",
     seed: int = 0,
     out: Path | str = "runs",
+    size: lookup.Size | None = None,
     steps: int | None = None,
     settings: Iterable[str] = (),
     device: str = "cpu",
@@ -116,6 +118,8 @@ def generate(
         prior: a prior, ``embedded``, a folder in the diffusers layout, or ``file.py:function``.
         seed: of every random draw.
         out: where run folders lie.
+        size: of a recipe that is given by its name, ``paper`` or ``small``; None takes the one
+            that fits the prior.
         steps: instead of the recipe's number.
         settings: texts like ``objective.guidance_scale=10`` that change the recipe.
         device: where scene and prior live.
@@ -132,8 +136,11 @@ def generate(
     """
     prompt = folders.check_prompt(prompt)
     _check_threads(threads)
-    recipe = _recipe(recipe or lookup.DEFAULT_RECIPE, settings, steps)
     named = lookup.prior_name(prior) if isinstance(prior, str) else prior.name
+    recipe = recipe or lookup.DEFAULT_RECIPE
+    if isinstance(recipe, str):
+        recipe, prior = lookup.recipe_for(recipe, prior, size, device)
+    recipe = _changed(recipe, settings, steps)
     data = serial.recipe_to(recipe)
     out = Path(out).expanduser()
     folders.check_output(out, RESERVE_BYTES)
@@ -193,7 +200,7 @@ def resume(
 
 
 def load(path: Path | str, recipe: Recipe | str | None = None) -> Scene:
-    """The scene of a run's newest intact checkpoint, or of a PLY file.
+    """The scene of a run's newest intact checkpoint, of particles the first, or of a PLY file.
 
     Raises:
         CheckpointError: the folder is no run, or none of its checkpoints is intact.
@@ -205,7 +212,7 @@ def load(path: Path | str, recipe: Recipe | str | None = None) -> Scene:
 
         return read_ply(path)
     _run_file(path)
-    return _newest_scene(path, _own_recipe(path, recipe)).scene
+    return each(_newest_scene(path, _own_recipe(path, recipe)).scene)[0]
 
 
 def _drive(
@@ -342,14 +349,13 @@ def _own_recipe(folder: Path, given: Recipe | str | None) -> Recipe:
     return recipe
 
 
-def _recipe(recipe: Recipe | str, settings: Iterable[str], steps: int | None) -> Recipe:
-    found = lookup.find_recipe(recipe) if isinstance(recipe, str) else recipe
+def _changed(recipe: Recipe, settings: Iterable[str], steps: int | None) -> Recipe:
     if steps is not None:
-        found = dataclasses.replace(found, steps=steps)
-    found = override(found, settings)
-    if found.steps < 1 or found.views < 1:
-        raise InputError(f"A run of {found.steps} steps with {found.views} views cannot be made")
-    return found
+        recipe = dataclasses.replace(recipe, steps=steps)
+    recipe = override(recipe, settings)
+    if recipe.steps < 1 or recipe.views < 1:
+        raise InputError(f"A run of {recipe.steps} steps with {recipe.views} views cannot be made")
+    return recipe
 
 
 def _prior(prior: Prior | str, device: str) -> Prior:

@@ -1,8 +1,8 @@
 """Recipes and priors by name: what a user types becomes an object.
 
-A recipe's name is that of a file in ``recipes/`` and of the function in it;
-``path/to/mine.py:mine`` is one from outside the package. Listing names reads the folder only and
-imports nothing.
+A recipe's name is that of a file in ``recipes/`` and of the function in it, which gives the size
+of its paper; ``small`` in the same file gives one for small priors. ``path/to/mine.py:mine`` is one
+from outside the package. Listing names reads the folder only and imports nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
 
 from maquette.errors import InputError, MaquetteError
 
@@ -21,9 +22,25 @@ if TYPE_CHECKING:
     from maquette.priors.base import Prior
     from maquette.recipe import Recipe
 
-__all__ = ["DEFAULT_RECIPE", "find_prior", "find_recipe", "prior_name", "recipe_names"]
+__all__ = [
+    "DEFAULT_RECIPE",
+    "SMALL_PIXELS",
+    "Size",
+    "citation",
+    "find_prior",
+    "find_recipe",
+    "prior_name",
+    "recipe_for",
+    "recipe_names",
+]
 
-DEFAULT_RECIPE = "ism"
+DEFAULT_RECIPE = "sds"
+
+Size = Literal["paper", "small"]
+"""``paper``: the paper's own numbers. ``small``: for the embedded prior and others of its kind."""
+
+SMALL_PIXELS = 128
+"""Priors whose pictures have no longer sides than this take the small size."""
 
 
 def recipe_names() -> list[str]:
@@ -33,8 +50,13 @@ def recipe_names() -> list[str]:
     return [stem.replace("_", "-") for stem in stems]
 
 
-def find_recipe(name: str) -> Recipe:
+def find_recipe(name: str, size: Size = "small") -> Recipe:
     """The recipe called ``name``, or made by the function that ``path/to/file.py:function`` names.
+
+    Args:
+        name: with hyphens or underscores.
+        size: that of the embedded prior by default, as the prior of a run is. A recipe from outside
+            the package has one size only.
 
     Raises:
         InputError: there is none; with the nearest name, or with what is wrong with the file.
@@ -46,12 +68,58 @@ def find_recipe(name: str) -> Recipe:
         if not isinstance(recipe, Recipe):
             raise InputError(f"{name} does not return a Recipe but a {type(recipe).__name__}")
         return recipe
+    if size not in ("paper", "small"):
+        raise InputError(f"A recipe has no size {size!r}", "Choose paper or small")
+    module = _recipe_module(name)
+    full = getattr(module, module.__name__.rpartition(".")[2])
+    return getattr(module, "small", full)() if size == "small" else full()
+
+
+def recipe_for(
+    name: str, prior: Prior | str, size: Size | None = None, device: str = "cpu"
+) -> tuple[Recipe, Prior | str]:
+    """The recipe called ``name`` in the size that fits a prior, and the prior.
+
+    A prior that is given by its name is loaded only where its pictures have to be asked for, and
+    comes back loaded then.
+
+    Args:
+        name: as ``find_recipe`` takes it.
+        prior: a prior, or its name as ``find_prior`` takes it.
+        size: forces one; None takes the small one up to ``SMALL_PIXELS``.
+        device: where the prior shall live.
+
+    Raises:
+        InputError: there is no such recipe or prior.
+        PriorError: the prior cannot be loaded.
+    """
+    recipe = find_recipe(name, size or "small")
+    if size is not None or ".py:" in name or (isinstance(prior, str) and _is_packaged(prior)):
+        return recipe, prior
+    prior = find_prior(prior, device) if isinstance(prior, str) else prior
+    if prior.image_size > SMALL_PIXELS:
+        recipe = find_recipe(name, "paper")
+    return recipe, prior
+
+
+def citation(name: str) -> str:
+    """BibTeX of the paper of the recipe called ``name``.
+
+    Raises:
+        InputError: there is no such recipe, or it comes from outside the package.
+    """
+    if ".py:" in name:
+        raise InputError(f"{name} is no recipe of the package, and tells no paper to cite")
+    return _recipe_module(name).CITE
+
+
+def _recipe_module(name: str) -> ModuleType:
     stem = name.replace("-", "_")
     if stem.replace("_", "-") not in recipe_names():
         near = difflib.get_close_matches(name, recipe_names(), n=1)
         hint = f"The nearest is {near[0]}" if near else f"There are {', '.join(recipe_names())}"
         raise InputError(f"There is no recipe {name!r}", hint)
-    return getattr(importlib.import_module(f"maquette.recipes.{stem}"), stem)()
+    return importlib.import_module(f"maquette.recipes.{stem}")
 
 
 def prior_name(name: str) -> str:

@@ -18,6 +18,7 @@ from maquette.ramps import Number
 from maquette.records import Render
 from maquette.scenes.base import Scene
 from maquette.scenes.gaussians import Gaussians
+from maquette.scenes.particles import apart
 
 __all__ = [
     "AlphaEntropy",
@@ -49,7 +50,9 @@ class Loss(ABC):
 
     def __call__(self, render: Render, scene: Scene) -> Tensor:
         # A recipe has resolved its ramps before a step.
-        return cast(float, self.weight) * self.value(render, scene)
+        parts = apart(scene, render)
+        value = sum(share * self.value(own, particle) for particle, own, share in parts)
+        return cast(float, self.weight) * cast(Tensor, value)
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,20 @@ class Adam:
                 if name in self._state:
                     self._state[name][kind].zero_()
 
+    def part(self, prefix: str) -> Adam:
+        """The moments of the parameters whose names begin with ``prefix``, by the rest of the name.
+
+        They are this optimiser's own: what ``select`` and ``reset`` do to the part is done here. It
+        is no optimiser for steps, as moments that would begin in it would be its alone.
+        """
+        part = Adam(self.betas, self.eps)
+        part._state = {
+            name.removeprefix(prefix): state
+            for name, state in self._state.items()
+            if name.startswith(prefix)
+        }
+        return part
+
     def tensors(self) -> dict[str, Tensor]:
         """Copies of the state by ``name.kind``, as a checkpoint stores them."""
         return {

@@ -143,6 +143,11 @@ class Condition:
     embedding: Tensor
     pooled: Tensor | None = None
 
+    def rows(self, rows: Tensor | slice) -> Condition:
+        """The condition of some views only; ``rows`` is a mask ``[B]``, indices or a slice."""
+        pooled = None if self.pooled is None else self.pooled[rows]
+        return replace(self, embedding=self.embedding[rows], pooled=pooled)
+
 
 @dataclass(frozen=True)
 class Against:

@@ -1,10 +1,10 @@
 """A run: a recipe at work, all of its state in one place, saved whole and resumed to the last bit.
 
-The state is the scene, the optimiser's moments, the objective's memory, growth's statistics and a
-few numbers; no draw depends on another, so there is no state of randomness beyond the seed. A
-checkpoint is a sealed folder ``step-000100`` (see :mod:`maquette.store`) that also holds the recipe
-and the prior's fingerprint. A run that was killed and resumed ends in the same bytes as one that
-was not.
+The state is the scene, the optimiser's moments, what the objective and the parts that learn
+remember, growth's statistics and a few numbers; no draw depends on another, so there is no state of
+randomness beyond the seed. A checkpoint is a sealed folder ``step-000100`` (see
+:mod:`maquette.store`) that also holds the recipe and the prior's fingerprint. A run that was killed
+and resumed ends in the same bytes as one that was not.
 """
 
 from __future__ import annotations
@@ -18,6 +18,15 @@ import torch
 from torch import Tensor
 
 from maquette import serial, store
+from maquette.beginning import (
+    LEARNERS,
+    first_memory,
+    first_path,
+    first_scene,
+    learners,
+    named,
+    place,
+)
 from maquette.checkpoints import (
     Announce,
     checkpoints_in,
@@ -34,7 +43,7 @@ from maquette.optimiser import Adam
 from maquette.priors.base import Counting, Prior
 from maquette.randomness import Randomness
 from maquette.recipe import Recipe
-from maquette.records import Guidance, Report, Views
+from maquette.records import Guidance, Outcome, Render, Report, Views
 from maquette.scenes.base import Scene
 
 __all__ = ["Run", "restore_scene"]
@@ -51,8 +60,9 @@ class Run:
         scene: what is being made, on ``device``.
         random: the stream of the run's seed.
         optimiser: moves the scene's parameters.
-        memory: the objective's running state.
+        memory: the running state of the objective, and that of the parts that learn.
         growth: the statistics of density control, empty without it.
+        path: the adapters that bend the prior, empty without them; they stay what they are.
         step: steps done.
         skipped: consecutive steps that were skipped for a value that was not finite.
         fingerprint: of the prior.
@@ -68,6 +78,7 @@ class Run:
     memory: dict[str, Tensor]
     growth: dict[str, Tensor]
     fingerprint: dict[str, str]
+    path: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
     skipped: int = 0
     _recipe_data: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -80,17 +91,18 @@ class Run:
 
         Raises:
             InputError: the prior does not understand the prompt, or the recipe does not fit itself.
+            PriorError: the recipe adapts a network, and the prior has none.
+            NumericalError: what a path is formed from, or its training, is not finite.
         """
         prior.check(prompt)
         prior.check(recipe.negative_prompt)
         random, device = Randomness(seed), torch.device(device)
-        scene = recipe.init.make(prompt, random)
-        _place(scene, scene.parameters(), device)
-        growth = {} if recipe.growth is None else recipe.growth.init(scene)
+        scene, counting = first_scene(prompt, recipe, random, device), Counting(prior)
         return Run(
-            *(prompt, recipe, Counting(prior), scene, random, device, Adam()),
-            memory=recipe.objective.init(prior),
-            growth=growth,
+            *(prompt, recipe, counting, scene, random, device, Adam()),
+            memory=first_memory(recipe, prior),
+            growth={} if recipe.growth is None else recipe.growth.init(scene),
+            path=first_path(prompt, recipe, counting, scene, random),
             fingerprint=prior.fingerprint(),
             _recipe_data=serial.recipe_to(recipe),
         )
@@ -126,6 +138,34 @@ class Run:
             announce(f"Going on from {path.name}, the newest checkpoint that is intact")
         return run
 
+    def learnt(self, role: str = "objective") -> dict[str, Tensor]:
+        """What the part in a role has learnt so far, by its own names."""
+        if role == "objective":
+            return {k: v for k, v in self.memory.items() if k.partition(".")[0] not in LEARNERS}
+        start = f"{role}."
+        return {k.removeprefix(start): v for k, v in self.memory.items() if k.startswith(start)}
+
+    def learn(self, recipe: Recipe, memory: Mapping[str, Tensor], outcome: Outcome) -> None:
+        """Keep ``memory`` for the objective and let all parts of the step's ``recipe`` learn."""
+        after = dict(memory)
+        for role, part in learners(recipe).items():
+            after |= named(role, part.learn(self.learnt(role), outcome))
+        self.memory = after
+
+    def grow(self, recipe: Recipe, render: Render, random: Randomness) -> None:
+        """Let the growth of the step's ``recipe`` act, if it has any, on what the step rendered."""
+        if recipe.growth is not None:
+            self.growth = recipe.growth.after_step(
+                self.scene, self.optimiser, render, self.growth, random, self._follow
+            )
+
+    def _follow(self, parents: Tensor) -> None:
+        """Let the fusion's memory follow a change of rows, as growth tells it."""
+        if self.recipe.fusion is not None:
+            after = self.recipe.fusion.follow(self.learnt("fusion"), parents)
+            others = {k: v for k, v in self.memory.items() if not k.startswith("fusion.")}
+            self.memory = others | named("fusion", after)
+
     def save(self, checkpoints: Path) -> Path:
         """Write a checkpoint, verify it, and only then delete all but the last two.
 
@@ -139,6 +179,8 @@ class Run:
             "memory": self.memory,
             "growth": self.growth,
         }
+        if self.recipe.path is not None:
+            tensors["path"] = self.path
         for part in ("scene", "optimiser"):
             for name, value in tensors[part].items():
                 if value.is_floating_point():
@@ -162,7 +204,7 @@ class Run:
     def state_bytes(self) -> int:
         """About how large a checkpoint of this run is now, moments included."""
         scene = sum(v.numel() * v.element_size() for v in self.scene.parameters().values())
-        others = [*self.memory.values(), *self.growth.values()]
+        others = [*self.memory.values(), *self.growth.values(), *self.path.values()]
         return 3 * scene + sum(v.numel() * v.element_size() for v in others) + (64 << 10)
 
     def report(
@@ -202,13 +244,6 @@ class Run:
         )
 
 
-def _place(scene: Scene, tensors: Mapping[str, Tensor], device: torch.device) -> None:
-    if any(value.device != device for value in tensors.values()) or any(
-        tensors[name] is not value for name, value in scene.parameters().items()
-    ):
-        scene.replace({name: value.detach().to(device) for name, value in tensors.items()})
-
-
 def _restore(
     manifest: dict[str, Any],
     files: dict[str, bytes],
@@ -237,12 +272,16 @@ def _restore(
     optimiser = Adam()
     optimiser.load_tensors(unpack(files, "optimiser"), scene)
     prior_and_count = Counting(prior, facts["evaluations"])
-    growth = {name: value.to(device) for name, value in unpack(files, "growth").items()}
+
+    def placed(name: str) -> dict[str, Tensor]:
+        return {key: value.to(device) for key, value in unpack(files, name).items()}
+
     return Run(
         *(facts["prompt"], recipe, prior_and_count, scene, Randomness(facts["seed"]), device),
         optimiser=optimiser,
-        memory={name: value.to(device) for name, value in unpack(files, "memory").items()},
-        growth=growth,
+        memory=placed("memory"),
+        growth=placed("growth"),
+        path={} if recipe.path is None else placed("path"),
         fingerprint=fingerprint,
         step=facts["step"],
         skipped=facts["skipped"],
@@ -261,7 +300,7 @@ def restore_scene(
     scene = recipe.init.make(facts["prompt"], Randomness(facts["seed"]))
     tensors = unpack(files, "scene")
     try:
-        _place(scene, tensors, device)
+        place(scene, tensors, device)
     except InputError as fault:
         raise CheckpointError(fault.what, fault.next_step) from fault
     return scene

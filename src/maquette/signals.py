@@ -22,10 +22,12 @@ class Stopped(KeyboardInterrupt):
         signum: the signal.
         folder: of the run.
         step: that was saved.
+        next_step: what the user can do about it; by default go on.
     """
 
-    def __init__(self, signum: int, folder: Path, step: int) -> None:
+    def __init__(self, signum: int, folder: Path, step: int, next_step: str = "") -> None:
         self.signum, self.folder, self.step = signum, folder, step
+        self.next_step = next_step or f"Go on with: maquette resume {folder}"
         super().__init__(f"Stopped and saved at step {step}")
 
     @property

@@ -13,14 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import adapters
 import maquette.cameras.uniform
 import maquette.objectives.sds
+import maquette.priors.students
 import maquette.timesteps.uniform
 from maquette.cameras.base import Cameras
 from maquette.noise import NoiseSchedule
 from maquette.objectives.base import Objective
 from maquette.priors.analytic import GaussianMixture, Headed
-from maquette.priors.base import Counting, Prior
+from maquette.priors.base import Counting, Prior, Student
 from maquette.priors.embedded import Worded
 from maquette.priors.linear_encoder import STABLE_DIFFUSION, LinearEncoder
 from maquette.priors.stable_diffusion import StableDiffusion
@@ -32,6 +34,7 @@ PROMPT = "a mug"
 PLAINEST: dict[type, Any] = {
     Cameras: maquette.cameras.uniform.Uniform,
     Objective: maquette.objectives.sds.SDS,
+    Student: maquette.priors.students.GaussianFit,
     Timesteps: maquette.timesteps.uniform.Uniform,
 }
 """What a wrapper is tried around."""
@@ -146,10 +149,12 @@ def small_stable_diffusion(prediction_type: str = "epsilon") -> StableDiffusion:
 
 
 PRIORS: dict[str, Any] = {
+    "Adapted": adapters.bent,
     "GaussianMixture": mixture,
     "Headed": lambda: Headed(mixture(), "v"),
     "Counting": lambda: Counting(mixture()),
     "LinearEncoder": lambda: LinearEncoder(small_stable_diffusion(), *STABLE_DIFFUSION),
+    "Path": adapters.path,
     "StableDiffusion": small_stable_diffusion,
     "Worded": lambda: Worded(small_stable_diffusion("v_prediction"), ["a", "mug", "view", ","]),
 }

@@ -11,7 +11,7 @@ import maquette.priors
 from maquette.errors import InputError
 from maquette.noise import NoiseSchedule
 from maquette.priors.base import Counting, Prior
-from maquette.records import Condition, Views
+from maquette.records import Views
 
 TEXTS = [PROMPT, f"{PROMPT}, front view", f"{PROMPT}, back view"]
 T = torch.tensor([0, 400, 999])
@@ -25,11 +25,6 @@ def prior(request: pytest.FixtureRequest) -> Prior:
 def noised_of(prior: Prior, dtype: torch.dtype = torch.float32) -> Tensor:
     generator = torch.Generator().manual_seed(2)
     return torch.randn(3, *prior.latent_shape, generator=generator, dtype=dtype)
-
-
-def rows_of(condition: Condition, rows: slice) -> Condition:
-    pooled = None if condition.pooled is None else condition.pooled[rows]
-    return Condition(condition.embedding[rows], pooled)
 
 
 def test_it_says_what_it_is(prior):
@@ -80,7 +75,7 @@ def test_rows_never_mix(prior):
     together = prior.predict(noised, T, [condition])[0]
     for row in range(3):
         rows = slice(row, row + 1)
-        alone = prior.predict(noised[rows], T[rows], [rows_of(condition, rows)])[0]
+        alone = prior.predict(noised[rows], T[rows], [condition.rows(rows)])[0]
         torch.testing.assert_close(alone, together[rows], rtol=1e-5, atol=1e-6)
 
 

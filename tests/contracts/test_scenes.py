@@ -7,15 +7,19 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from maquette.inits.canvas import Canvas
 from maquette.inits.sphere import Sphere
 from maquette.randomness import Randomness
 from maquette.records import Views
 from maquette.scenes.base import Scene
 from maquette.scenes.gaussians import Gaussians
+from maquette.scenes.image import Picture
 
 SCENES: dict[str, Callable[[], Scene]] = {
     "gaussians": lambda: Sphere(count=60).make("a ball", Randomness(0)),
     "gaussians degree 3": lambda: Sphere(count=60, sh_degree=3).make("a ball", Randomness(0)),
+    "picture": lambda: Canvas(size=16).make("a ball", Randomness(0)),
+    "picture of another size": lambda: Canvas(size=23).make("a ball", Randomness(0)),
 }
 VIEWS = Views.ring(2, size=16)
 GREY = torch.full((2, 3), 0.5)
@@ -39,11 +43,16 @@ def test_geometry_comes_on_request_only(scene: Scene) -> None:
     plain, full = scene.render(VIEWS, GREY), scene.render(VIEWS, GREY, geometry=True)
     assert plain.depth is None
     assert plain.normals is None
+    torch.testing.assert_close(full.colour, plain.colour)
+    if isinstance(scene, Picture):
+        # It is flat: there is no geometry, whoever asks.
+        assert full.depth is None
+        assert full.normals is None
+        return
     assert full.depth is not None
     assert full.normals is not None
     assert full.depth.shape == (2, 16, 16, 1)
     assert full.normals.shape == (2, 16, 16, 3)
-    torch.testing.assert_close(full.colour, plain.colour)
 
 
 def test_each_view_is_rendered_alone(scene: Scene) -> None:

@@ -9,7 +9,7 @@ scale means nothing to it, so that scale is the bound. The clip of the colours b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -37,6 +37,7 @@ class ClipDepth(Regulator):
     |g|)``. So one spike makes the whole step small.
     """
 
+    looks_at_splats: ClassVar[bool] = True
     threshold: Number = 1.0
     """c: the factor on small gradients (paper, at most 1), or that on the scale (code, 0.01)."""
     convention: Convention = "paper"

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from maquette.priors.base import Prior
+from maquette.projections import perpendicular
 from maquette.records import Condition, Words
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
     "guided",
     "perpendicular",
     "rescaled",
-    "rows_of",
     "steered",
 ]
 
@@ -80,21 +80,6 @@ def steered(eps_base: Tensor, eps_text: Tensor, against: Sequence[tuple[Tensor, 
     return aim
 
 
-def perpendicular(vector: Tensor, onto: Tensor) -> Tensor:
-    """The part of ``vector`` ``[B, ...]`` at right angles to ``onto``, row by row.
-
-    ``vector - <vector, onto> / <onto, onto> onto``. A row of ``onto`` that is zero has no
-    direction and takes nothing away. Public code puts a floor of 1e-6 under ``<onto, onto>``, below
-    which the result is not perpendicular; here only the direction of ``onto`` counts, whatever its
-    length, as its largest number is brought to 1 first.
-    """
-    peak = onto.flatten(1).abs().amax(1).reshape(-1, *[1] * (onto.dim() - 1))
-    direction = onto / peak.masked_fill(peak == 0, 1)
-    # At least one number of a direction is 1, so its square is below 1 for rows of zeros only.
-    share = _dot(vector, direction) / _dot(direction, direction).clamp(min=1)
-    return vector - share * direction
-
-
 def rescaled(eps: Tensor, eps_text: Tensor, share: float) -> Tensor:
     """``share (std(eps_text) / std(eps)) eps + (1 - share) eps``, the deviations row by row.
 
@@ -110,12 +95,6 @@ def rescaled(eps: Tensor, eps_text: Tensor, share: float) -> Tensor:
     return share * ratio * eps + (1 - share) * eps
 
 
-def rows_of(condition: Condition, rows: Tensor) -> Condition:
-    """The condition of some views only; ``rows`` is a mask ``[B]`` or a list of indices."""
-    pooled = None if condition.pooled is None else condition.pooled[rows]
-    return Condition(condition.embedding[rows], pooled)
-
-
 def _answers(
     prior: Prior, noised: Tensor, t: Tensor, words: Words
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -127,11 +106,6 @@ def _answers(
     )
     weights = [other.weight for other in against]
     return eps_base, eps_text, steered(eps_base, eps_text, list(zip(others, weights, strict=True)))
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner products of rows, shaped ``[B, 1, ...]``."""
-    return (a * b).flatten(1).sum(1).reshape(-1, *[1] * (a.dim() - 1))
 
 
 def _deviation(rows: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from maquette.errors import InputError, PriorError
 from maquette.noise import NoiseSchedule
 from maquette.objectives.base import Objective
-from maquette.objectives.guidance import guided, rows_of
+from maquette.objectives.guidance import guided
 from maquette.objectives.weights import Weight, weight_at
 from maquette.priors.base import Prior
 from maquette.ramps import Number, number
@@ -97,10 +97,10 @@ def _words_of(words: Words, rows: Tensor) -> Words:
     """The words of some views only; ``rows`` is a mask ``[B]``."""
     return replace(
         words,
-        positive=rows_of(words.positive, rows),
-        negative=rows_of(words.negative, rows),
-        null=rows_of(words.null, rows),
-        against=tuple(Against(rows_of(a.condition, rows), a.weight[rows]) for a in words.against),
+        positive=words.positive.rows(rows),
+        negative=words.negative.rows(rows),
+        null=words.null.rows(rows),
+        against=tuple(Against(a.condition.rows(rows), a.weight[rows]) for a in words.against),
     )
 
 

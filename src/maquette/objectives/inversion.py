@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from maquette.errors import InputError
-from maquette.objectives.guidance import ask, rows_of
+from maquette.objectives.guidance import ask
 from maquette.priors.base import Prior
 from maquette.randomness import Randomness
 from maquette.records import Condition
@@ -73,7 +73,7 @@ def invert_from(
         x, now = noised[moving], level[moving]
         ahead = torch.minimum(now + stride, s[moving])
         # A prior knows no level below 0; the clean picture is shown to it at the lowest one.
-        (eps,) = ask(prior, x, now.clamp(min=0), rows_of(null, moving))
+        (eps,) = ask(prior, x, now.clamp(min=0), null.rows(moving))
         noised[moving] = prior.schedule.ddim_step(x, eps, now, ahead)
         level[moving] = ahead
     return noised

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from maquette.errors import InputError
 from maquette.objectives.base import Objective
-from maquette.objectives.guidance import ask, guided, rows_of
+from maquette.objectives.guidance import ask, guided
 from maquette.objectives.inversion import Convention, first_level, invert
 from maquette.objectives.weights import Weight, weight_at
 from maquette.priors.base import Prior
@@ -96,5 +96,5 @@ def _step_and_ask(
     if bool(moved.any()):
         level = mu[moved]
         x_mu = prior.schedule.ddim_step(x_s[moved], eps_s[moved], s[moved], level)
-        (target[moved],) = ask(prior, x_mu, level, rows_of(null, moved))
+        (target[moved],) = ask(prior, x_mu, level, null.rows(moved))
     return target

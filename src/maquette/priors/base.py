@@ -2,22 +2,26 @@
 
 Whatever a model predicts (eps, v, x0 or a flow), a prior answers in noise predictions, at a step t
 of its schedule, for several conditions in one batch. So objectives are written once for all.
+
+A student is the other kind of model: it is not frozen, but learns the law of the pictures that a
+run makes while they change. Its contract stands here as well.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from maquette.errors import PriorError
 from maquette.noise import NoiseSchedule
-from maquette.records import Condition, Render, Views
+from maquette.randomness import Randomness
+from maquette.records import Condition, Render, Views, Words
 
-__all__ = ["Counting", "Prior"]
+__all__ = ["Counting", "Prior", "Student"]
 
 
 class Prior(ABC):
@@ -85,7 +89,7 @@ class Prior(ABC):
 
 
 class Counting(Prior):
-    """A wrapper that counts U-Net evaluations of single pictures."""
+    """A wrapper that counts U-Net evaluations of single pictures, those of training included."""
 
     def __init__(self, prior: Prior, evaluations: int = 0) -> None:
         self.prior, self.evaluations = prior, evaluations
@@ -113,3 +117,39 @@ class Counting(Prior):
     def fingerprint(self) -> dict[str, str]:
         # Asked of the prior itself, so that the question is not counted.
         return self.prior.fingerprint()
+
+
+class Student(ABC):
+    """Learns the law of latents that change; a frozen dataclass that is its own configuration.
+
+    All that it has learned is its state, a flat dict of tensors of lasting names. The caller keeps
+    it, and neither the state nor the prior is ever changed in place.
+    """
+
+    @abstractmethod
+    def init(self, prior: Prior) -> dict[str, Tensor]:
+        """The state before any latent was seen.
+
+        Raises:
+            PriorError: this student cannot learn beside ``prior``.
+        """
+
+    @abstractmethod
+    def predict(
+        self, prior: Prior, state: Mapping[str, Tensor], noised: Tensor, t: Tensor, words: Words
+    ) -> Tensor:
+        """The noise prediction ``[B, C, h, w]`` of the law so far, for the prompt, without a graph.
+
+        Rows never mix. ``noised`` is ``[B, C, h, w]`` at ``t`` ``[B]``.
+        """
+
+    @abstractmethod
+    def learn(
+        self,
+        prior: Prior,
+        state: Mapping[str, Tensor],
+        latent: Tensor,
+        words: Words,
+        random: Randomness,
+    ) -> dict[str, Tensor]:
+        """The state after one step of learning from clean ``latent`` ``[B, C, h, w]``."""

@@ -24,6 +24,7 @@ from maquette.ramps import Number, number
 from maquette.records import Against, Condition, Views, Words
 
 __all__ = [
+    "Bare",
     "Interpolated",
     "PerpNeg",
     "Prompting",
@@ -31,6 +32,7 @@ __all__ = [
     "Sectors",
     "perp_neg_weights",
     "view_texts",
+    "without_sides",
     "words_for",
 ]
 
@@ -68,6 +70,15 @@ class Sectors(Prompting):
     def words(self, prior: Prior, prompt: str, negative_prompt: str, views: Views) -> Words:
         texts = view_texts(prompt, views, self.overhead_above_deg)
         return _words(prior, prior.condition(texts, views), negative_prompt, views)
+
+
+@dataclass(frozen=True)
+class Bare(Prompting):
+    """The prompt as it stands, wherever the camera: for pictures, which have no sides."""
+
+    def words(self, prior: Prior, prompt: str, negative_prompt: str, views: Views) -> Words:
+        positive = prior.condition([prompt] * len(views), views)
+        return _words(prior, positive, negative_prompt, views)
 
 
 @dataclass(frozen=True)
@@ -200,6 +211,15 @@ def view_texts(
 def words_for(prior: Prior, prompt: str, negative_prompt: str, views: Views) -> Words:
     """The words of a step as :class:`Sectors` makes them."""
     return Sectors().words(prior, prompt, negative_prompt, views)
+
+
+def without_sides(prompting: Prompting) -> Prompting:
+    """``prompting`` for one picture: view words and Perp-Neg go, rescaling stays."""
+    if isinstance(prompting, Rescaled):
+        return replace(prompting, prompting=without_sides(prompting.prompting))
+    if isinstance(prompting, PerpNeg):
+        return without_sides(prompting.prompting)
+    return Bare()
 
 
 def _words(prior: Prior, positive: Condition, negative_prompt: str, views: Views) -> Words:

@@ -2,7 +2,8 @@
 
 from maquette.objectives.ism import ISM
 from maquette.recipe import Recipe
-from maquette.recipes._small import small
+from maquette.recipes import _small
+from maquette.recipes.luciddreamer import CITE as CITE
 
 
 def ism() -> Recipe:
@@ -10,6 +11,6 @@ def ism() -> Recipe:
     return Recipe(
         name="ism",
         paper="LucidDreamer, Liang et al. 2023, arXiv 2311.11284",
-        objective=ISM(guidance_scale=7.5),
-        **small(),
+        objective=ISM(guidance_scale=7.5, stride=1000),
+        **_small.small(),
     )

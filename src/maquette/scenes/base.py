@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from torch import Tensor
 
+from maquette.ramps import Number
+from maquette.randomness import Randomness
 from maquette.records import Render, Views
 
 __all__ = ["Scene"]
@@ -25,6 +28,14 @@ class Scene(ABC):
     @abstractmethod
     def replace(self, parameters: dict[str, Tensor]) -> None:
         """Put new leaf tensors in place, as growth and loading do; names and widths stay."""
+
+    def shown(self, views: int, random: Randomness) -> Scene:
+        """What a step of ``views`` views looks at and moves; all of it, unless it is particles."""
+        return self
+
+    def rates(self, rates: Mapping[str, Number]) -> Mapping[str, Number]:
+        """Learning rates by the names of ``parameters``, from those of a single scene."""
+        return rates
 
     @property
     def count(self) -> int:

@@ -13,7 +13,7 @@ views, not averaged. Unlike the codes that only look at the last view of a batch
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -29,7 +29,7 @@ from maquette.render.splat_torch import rotation_from_quaternion
 from maquette.scenes.base import Scene
 from maquette.scenes.gaussians import MAX_SCALE, MIN_SCALE, Gaussians
 
-__all__ = ["Growth", "bytes_per_gaussian", "during"]
+__all__ = ["Follow", "Growth", "bytes_per_gaussian", "during", "nobody"]
 
 SPLIT_FACTOR = 1.6
 """Children of a split are this much smaller; two of them then cover their parent (3DGS, 5.2)."""
@@ -48,6 +48,14 @@ def bytes_per_gaussian(sh_coefficients: int, itemsize: int = 4) -> int:
     """
     numbers = 3 + 3 + 4 + 1 + 3 * sh_coefficients
     return 4 * numbers * itemsize + sum(dtype.itemsize for dtype in _STATISTICS.values())
+
+
+Follow = Callable[[Tensor], object]
+"""Is told, where rows change, which row ``[M]`` each of the new ones is or comes from."""
+
+
+def nobody(parents: Tensor) -> None:
+    """Follows nothing."""
 
 
 _STATISTICS = {"gradient": torch.float64, "seen": torch.int64, "extent": torch.float32}
@@ -138,6 +146,7 @@ class Growth:
         render: Render,
         state: Mapping[str, Tensor],
         random: Randomness,
+        follow: Follow = nobody,
     ) -> dict[str, Tensor]:
         """Take note of the step's render and, when it is time, change the population.
 
@@ -150,6 +159,7 @@ class Growth:
             render: of this step, after its backward pass.
             state: what ``init`` or the last step returned; it is not changed.
             random: at the step just done, counted from 0.
+            follow: is told where the rows of a changed scene come from.
 
         Raises:
             InputError: if the scene, the render or the state are not of the same Gaussians.
@@ -161,7 +171,7 @@ class Growth:
         last = math.inf if self.end is None else self.end
         if self.begin <= done <= last and cast(float, self.active) > 0.0:
             if done % self.every == 0:
-                self._act(gaussians, optimiser, state, random)
+                self._act(gaussians, optimiser, state, random, follow)
                 state = self.init(gaussians)
             if self.reset_every and done % self.reset_every == 0:
                 self._reset(gaussians, optimiser)
@@ -208,7 +218,12 @@ class Growth:
         }
 
     def _act(
-        self, scene: Gaussians, optimiser: Adam, state: Mapping[str, Tensor], random: Randomness
+        self,
+        scene: Gaussians,
+        optimiser: Adam,
+        state: Mapping[str, Tensor],
+        random: Randomness,
+        follow: Follow,
     ) -> None:
         """Prune, then clone and split as far as there is room."""
         alive = self._survivors(scene, state)
@@ -233,6 +248,7 @@ class Growth:
             }
         )
         optimiser.select(kept, len(cloned) + 2 * len(parents))
+        follow(torch.cat([kept, cloned, parents, parents]))
 
     def _survivors(self, scene: Gaussians, state: Mapping[str, Tensor]) -> Tensor:
         """bool ``[N]``: who stays, between the floor and the limit; the most opaque go last."""
@@ -258,7 +274,7 @@ def _gaussians(scene: Scene) -> Gaussians:
     if not isinstance(scene, Gaussians):
         raise InputError(
             f"Growth cannot change a scene of the type {type(scene).__name__}",
-            "Use a recipe without growth, or a scene of Gaussians",
+            "Use a recipe without growth, or a scene of Gaussians; particles need GrowthOfEach",
         )
     return scene
 

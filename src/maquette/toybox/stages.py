@@ -111,7 +111,11 @@ def train_unet(
     seed: int,
     picture: Callable[[nn.Module, int], None] | None = None,
 ) -> TextAndUnet:
-    """Denoising with a v-head (Salimans and Ho 2022), uniform in t."""
+    """Denoising with a v-head (Salimans and Ho 2022), more often at much noise than at little.
+
+    What is left to learn after a while is which outline to choose, and that is chosen at much
+    noise: t is ``u^0.7`` of the schedule, so that 40 % of the samples lie above 0.7 instead of 30.
+    """
     network = TextAndUnet(size, int(ids.max()) + 1).to(team.device)
     if team.device == "cpu":
         from diffusers.models.attention_processor import AttnProcessor
@@ -124,7 +128,7 @@ def train_unet(
         rows = torch.from_numpy(draws.integers(0, len(latents), plan.batch)).to(team.device)
         # Stratified in t, which lowers the variance of the loss for nothing.
         strata = (np.arange(plan.batch) + draws.random(plan.batch)) / plan.batch
-        t = torch.from_numpy((strata * len(SCHEDULE)).astype(np.int64)).to(team.device)
+        t = torch.from_numpy((strata**0.7 * len(SCHEDULE)).astype(np.int64)).to(team.device)
         clean = latents[rows].float()
         noise = torch.from_numpy(draws.standard_normal(clean.shape, np.float32)).to(team.device)
         with _fast(team.device):
