@@ -3,7 +3,7 @@
     python benchmarks/mutants.py            # all of them
     python benchmarks/mutants.py tsm pgc    # those whose name contains one of these
 
-Each mutant of ``mutant_catalogue.py`` is put into a copy of the sources, on which ``pytest -m
+Each mutant of ``mutant_catalogue`` is put into a copy of the sources, on which ``pytest -m
 oracles`` is run: first the test files that are about that formula, then all others. It is killed
 where a test fails, and survives where all pass. A fault that stops the tests from being collected
 is an error in the catalogue, not a kill. Prints one line a mutant, and the score; the exit code is

@@ -1,12 +1,14 @@
 """How good are the assets? Prompts of the toy world, made by each recipe and judged.
 
-    python benchmarks/quality.py --out runs/quality --recipes sds csd ism --prompts 40
+    python benchmarks/quality.py --out runs/quality --recipes maquette dreamfusion --prompts 40
+    python benchmarks/quality.py --recipes all --prompts 12 --run-seeds 0 1 --budget 1200
 
 Draws the prompts by ``--seed`` (a quarter of them colour pairs that the prior never saw), distils
 each with each recipe, has the embedded judge look at eight views of every asset, and prints a table
-with 95 % bootstrap intervals. Finished jobs are kept in the output folder, so that an interrupted
-run goes on. Beside the table it writes ``sheet-RECIPE.png``, a contact sheet of all assets, and
-``prior.png``.
+with 95 % bootstrap intervals over prompts. With ``--budget`` every recipe gets as many steps as
+come nearest to that number of U-Net evaluations. Finished jobs are kept in the output folder, so
+that an interrupted run goes on. Beside the table it writes ``sheet-RECIPE.png``, a contact sheet of
+all assets, and ``prior.png``.
 """
 
 from __future__ import annotations
@@ -17,13 +19,15 @@ import json
 import platform
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 ELEVATION_DEG, VIEWS, SIZE = 15.0, 8, 64
-MEASURES = ("prompt_right", "kind_right", "colour_right", "view_right", "clip_score")
+JUDGED = ("prompt_right", "kind_right", "colour_right", "view_right", "clip_score")
+MEASURES = (*JUDGED, "janus")
 
 
 def prompts(count: int, seed: int) -> list[tuple[str, bool]]:
@@ -45,25 +49,29 @@ def prompts(count: int, seed: int) -> list[tuple[str, bool]]:
     return chosen
 
 
-def make(job: tuple[str, str, int, str, str]) -> dict:
+def make(job: tuple[str, str, int, str, str, int | None]) -> dict:
     """Distil and judge one prompt with one recipe; the result is kept in the job's file."""
     import torch
 
-    prompt, recipe_name, seed, out, settings = job
-    path = Path(out) / f"{recipe_name}-{prompt.replace(' ', '_')}-{seed}.json"
+    prompt, recipe_name, seed, out, settings, budget = job
+    path = job_file(Path(out), recipe_name, prompt, seed)
     if path.exists():
         return json.loads(path.read_text())
     torch.set_num_threads(1)
+    from maquette.costs import steps_within
     from maquette.distill import distill
     from maquette.export.sheet import to_uint8, write_png
     from maquette.lookup import find_recipe
     from maquette.overrides import override
     from maquette.records import Views
     from maquette.run import Run
+    from maquette.scenes.particles import each
     from maquette.toybox.captions import parse
 
     prior, judge = _models()
     recipe = override(find_recipe(recipe_name), json.loads(settings))
+    if budget is not None:
+        recipe = replace(recipe, steps=steps_within(recipe, budget))
     started, cpu = time.monotonic(), time.process_time()
     run = Run.start(prompt, recipe, prior, seed)
     for _ in distill(run):
@@ -71,21 +79,44 @@ def make(job: tuple[str, str, int, str, str]) -> dict:
     seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu
     # Half a step off the front: no camera stands on the border between two view words.
     views = Views.ring(VIEWS, elevation_deg=ELEVATION_DEG, size=SIZE, start_deg=180 / VIEWS)
+    scene = each(run.scene)[0]
     with torch.no_grad():
-        pictures = run.scene.render(views, torch.ones(VIEWS, 3)).colour.clamp(0, 1)
+        pictures = scene.render(views, torch.ones(VIEWS, 3)).colour.clamp(0, 1)
     write_png(path.with_suffix(".png"), to_uint8(torch.cat(list(pictures), dim=1)))
     verdict = judge.verdict(pictures, parse(prompt), views)
     result = {
         "prompt": prompt,
         "recipe": recipe_name,
+        "seed": seed,
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
         "evaluations": run.prior.evaluations,
         "gaussians": run.scene.count,
-        **{name: getattr(verdict, name).mean().item() for name in MEASURES},
+        "janus": janus(scene, judge, parse(prompt)),
+        **{name: getattr(verdict, name).mean().item() for name in JUDGED},
     }
     path.write_text(json.dumps(result))
     return result
+
+
+def job_file(out: Path, recipe: str, prompt: str, seed: int) -> Path:
+    """Where the result of a job is kept; its picture has the same name."""
+    return out / f"{recipe}-{prompt.replace(' ', '_')}-{seed}.json"
+
+
+def janus(scene, judge, description) -> float:
+    """1 where the asset shows a second front, NaN for what has none."""
+    import torch
+
+    from maquette.metrics.janus import false_fronts, is_janus, janus_ring
+    from maquette.toybox.kinds import KINDS
+
+    if not KINDS[description.kind].has_front:
+        return float("nan")
+    ring = janus_ring(SIZE)
+    with torch.no_grad():
+        pictures = scene.render(ring, torch.ones(len(ring), 3)).colour.clamp(0, 1)
+    return float(is_janus(false_fronts(judge.view_probabilities, pictures, ring)))
 
 
 def judge_prior(chosen: list[tuple[str, bool]], out: Path) -> list[dict]:
@@ -112,15 +143,20 @@ def judge_prior(chosen: list[tuple[str, bool]], out: Path) -> list[dict]:
         texts = [f"{prompt}, {word} view" for word in WORDS * 2]
         pictures = prior.decode(sample_latents(prior, texts, Randomness(number)))
         verdict = judge.verdict(pictures, parse(prompt), views)
-        results.append({name: getattr(verdict, name).mean().item() for name in MEASURES})
+        measures = {name: getattr(verdict, name).mean().item() for name in JUDGED}
+        results.append({"prompt": prompt, **measures})
         rows.append(torch.cat(list(pictures), dim=1))
     write_png(out / "prior.png", to_uint8(torch.cat(rows, dim=0)))
     return results
 
 
-def interval(values: list[float]) -> str:
-    """Mean and 95 % bootstrap interval over prompts."""
-    known = np.array([value for value in values if np.isfinite(value)])
+def interval(values: list[float], prompts: list[str]) -> str:
+    """Mean and 95 % bootstrap interval over prompts, whose seeds stay together."""
+    groups = [
+        [v for v, p in zip(values, prompts, strict=True) if p == prompt and np.isfinite(v)]
+        for prompt in dict.fromkeys(prompts)
+    ]
+    known = np.array([np.mean(group) for group in groups if group])
     if not len(known):
         return "-"
     random = np.random.Generator(np.random.Philox(key=0))
@@ -134,18 +170,20 @@ def table(rows: dict[str, list[dict]]) -> None:
     """Print one line per recipe."""
     print(f"{'':22s}" + "".join(f"{name:>24s}" for name in MEASURES))
     for name, results in rows.items():
-        cells = "".join(f"{interval([r[m] for r in results]):>24s}" for m in MEASURES)
+        asked = [result["prompt"] for result in results]
+        columns = ([r.get(m, np.nan) for r in results] for m in MEASURES)
+        cells = "".join(f"{interval(values, asked):>24s}" for values in columns)
         print(f"{name:22s}{cells}")
 
 
-def sheet(out: Path, name: str, results: list[dict], seed: int) -> None:
+def sheet(out: Path, name: str, results: list[dict]) -> None:
     """All assets of one recipe under each other, two columns of eight views."""
     import torch
     from PIL import Image
 
     from maquette.export.sheet import to_uint8, write_png
 
-    files = [out / f"{name}-{r['prompt'].replace(' ', '_')}-{seed}.png" for r in results]
+    files = [job_file(out, name, r["prompt"], r["seed"]).with_suffix(".png") for r in results]
     strips = [torch.from_numpy(np.array(Image.open(f))).float() / 255 for f in files]
     if len(strips) % 2:
         strips.append(torch.ones_like(strips[0]))
@@ -158,34 +196,47 @@ def main() -> None:
     """Run all jobs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/quality"))
-    parser.add_argument("--recipes", nargs="*", default=["sds", "csd", "ism"])
+    parser.add_argument("--recipes", nargs="*", default=["maquette", "dreamfusion"],
+                        help="names, or all")  # fmt: skip
     parser.add_argument("--prompts", type=int, default=40)
     parser.add_argument("--seed", type=int, default=2026, help="draws the prompts")
-    parser.add_argument("--run-seed", type=int, default=0)
+    parser.add_argument("--run-seeds", nargs="*", type=int, default=[0])
+    parser.add_argument("--budget", type=int, help="U-Net evaluations of every run")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], dest="settings", help="FIELD=VALUE ...")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.recipes == ["all"]:
+        from maquette.lookup import recipe_names
+
+        options.recipes = recipe_names()
     chosen = prompts(options.prompts, options.seed)
-    settings = json.dumps(options.settings)
+    common = (str(options.out), json.dumps(options.settings), options.budget)
     jobs = [
-        (prompt, recipe, options.run_seed, str(options.out), settings)
+        (prompt, recipe, seed, *common)
         for recipe in options.recipes
         for prompt, _ in chosen
+        for seed in options.run_seeds
     ]
     with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
         results = list(pool.map(make, jobs))
+    report(options, chosen, results)
+
+
+def report(
+    options: argparse.Namespace, chosen: list[tuple[str, bool]], results: list[dict]
+) -> None:
+    """Write the sheets and print the tables."""
+    unseen = {prompt for prompt, held_out in chosen if held_out}
     rows = {"prior's own pictures": judge_prior(chosen, options.out)}
-    unseen = [held_out for _, held_out in chosen]
-    rows["  of these unseen"] = [r for r, u in zip(rows["prior's own pictures"], unseen,
-                                                   strict=True) if u]  # fmt: skip
     for recipe in options.recipes:
         rows[recipe] = [r for r in results if r["recipe"] == recipe]
-        rows[f"  {recipe}, unseen"] = [r for r, u in zip(rows[recipe], unseen, strict=True) if u]
-        sheet(options.out, recipe, rows[recipe], options.run_seed)
+        sheet(options.out, recipe, rows[recipe])
+    for name, own in list(rows.items()):
+        rows[f"  {name[:14]}, unseen"] = [r for r in own if r["prompt"] in unseen]
     machine = platform.processor() or platform.machine()
-    print(f"{machine}, {datetime.date.today()}, "
-          f"{options.prompts} prompts of seed {options.seed}, {VIEWS} views")  # fmt: skip
+    print(f"{machine}, {datetime.date.today()}, {options.prompts} prompts of seed {options.seed}, "
+          f"runs of seeds {options.run_seeds}, {VIEWS} views")  # fmt: skip
     table(rows)
     for recipe in options.recipes:
         seconds = np.array([r["cpu_seconds"] for r in rows[recipe]])

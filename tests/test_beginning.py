@@ -20,7 +20,7 @@ from maquette.costs import evaluations_before, evaluations_per_step, steps_withi
 from maquette.distill import distill
 from maquette.errors import InputError, PriorError
 from maquette.export.ply import read_ply
-from maquette.generation import generate, load
+from maquette.generation import generate
 from maquette.gradients.fusion import OrthogonalFusion
 from maquette.inits.several import Several
 from maquette.inits.sphere import Sphere
@@ -36,6 +36,7 @@ from maquette.randomness import Randomness
 from maquette.recipe import Recipe
 from maquette.records import Guidance, Words
 from maquette.run import Run
+from maquette.run_folder import load
 from maquette.scenes.particles import GrowthOfEach, Particles
 
 PROMPT = "a mug"

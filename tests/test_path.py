@@ -55,6 +55,7 @@ def answer(prior: StableDiffusion | Adapted) -> Tensor:
     return prior.predict(latent, T, [words.positive, words.null])
 
 
+@pytest.mark.oracles
 @pytest.mark.parametrize(
     ("iteration", "weight"),
     [(1, 1.0), (2, 0.874), (11, 0.749), (101, 0.499), (201, 0.383), (501, 0.188), (1000, 0.000)],
@@ -67,6 +68,7 @@ def test_the_weight_fades_as_in_the_papers_algorithm(iteration, weight):
     assert found == pytest.approx(1 - ((iteration - 1) / 1000) ** 0.3, abs=1e-9)
 
 
+@pytest.mark.oracles
 def test_the_fading_path_begins_at_one_and_ends_at_zero():
     assert at(Fading(), 0.0).place(1) == (1, 1.0)
     for progress in (0.2, 0.7, 1.0):
@@ -76,6 +78,7 @@ def test_the_fading_path_begins_at_one_and_ends_at_zero():
     assert at(Fading(power=1.0), 0.05).place(1)[1] == pytest.approx(0.75)
 
 
+@pytest.mark.oracles
 @pytest.mark.parametrize(("passed_over", "first"), [(1, 9), (0, 10), (4, 6)])
 def test_checkpoints_follow_in_reverse_for_equal_parts_of_the_path(passed_over, first):
     tracing = Retracing(progress=linear(0.0, 1.0), passed_over=passed_over)
@@ -90,6 +93,7 @@ def test_checkpoints_follow_in_reverse_for_equal_parts_of_the_path(passed_over, 
     assert at(Retracing(), 0.2).place(10) == at(Retracing(), 1.0).place(10) == (0, 0.0)
 
 
+@pytest.mark.oracles
 @pytest.mark.parametrize("tracing", [Fading(), Retracing()], ids=type)
 def test_at_its_end_the_path_is_the_prior_to_the_last_bit(tracing):
     prior = attending()
@@ -98,6 +102,7 @@ def test_at_its_end_the_path_is_the_prior_to_the_last_bit(tracing):
         assert torch.equal(answer(path), answer(prior))
 
 
+@pytest.mark.oracles
 @pytest.mark.parametrize("tracing", [Fading(), Retracing(passed_over=0)], ids=type)
 def test_at_its_start_the_path_is_the_formed_adapter(tracing):
     prior = attending()
@@ -108,6 +113,7 @@ def test_at_its_start_the_path_is_the_formed_adapter(tracing):
     assert float((answer(path) - answer(prior)).abs().max()) > 1e-4
 
 
+@pytest.mark.oracles
 def test_between_the_adapter_has_its_weight_and_a_checkpoint_its_turn():
     prior = attending()
     formed = formed_for(prior)
@@ -235,6 +241,7 @@ def test_any_objective_rides_it(objective: Objective):
     assert float((results[0] - results[2]).abs().max()) > 1e-4
 
 
+@pytest.mark.oracles
 def test_both_terms_of_ism_ask_the_bent_prior():
     prior = attending()
     counting = Counting(prior)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         RefusedError,
         RunError,
     )
-    from maquette.generation import Result, Watch, generate, load, resume
+    from maquette.generation import Result, Watch, generate, resume
     from maquette.imaging import Drawing, image
     from maquette.lookup import find_prior, find_recipe, recipe_names
     from maquette.overrides import override
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from maquette.recipe import Recipe
     from maquette.records import Render, Report, Views
     from maquette.run import Run
+    from maquette.run_folder import load
     from maquette.signals import Stopped
 
 __version__ = "0.1.0"

@@ -202,7 +202,7 @@ def render(
     if views < 1 or size < 2:
         raise InputError(f"{views} views of {size} pixels make no picture")
     from maquette.assets import write_preview
-    from maquette.generation import load
+    from maquette.run_folder import load
 
     scene = load(source, recipe)
     target = path or (source if source.is_dir() else source.parent) / "render.png"
@@ -230,7 +230,7 @@ def export(
         recipe: Only for a recipe with parts from outside the package.
     """
     from maquette import assets
-    from maquette.generation import load
+    from maquette.run_folder import load
 
     scene = load(source, recipe)
     target = path or (source if source.is_dir() else source.parent) / f"export.{to}"

@@ -20,6 +20,7 @@ COLUMNS = {
     "colour_right": ("colours", "{:.0%}"),
     "view_right": ("views", "{:.0%}"),
     "clip_score": ("CLIP", "{:.1f}"),
+    "janus": ("Janus", "{:.0%}"),
     "seconds": ("seconds", "{:.0f}"),
     "evaluations": ("evaluations", "{:.0f}"),
     "gaussians": ("Gaussians", "{:.0f}"),

@@ -28,7 +28,7 @@ __all__ = ["Comparison", "Entry", "compare"]
 
 SHEET, TABLE = "comparison.png", "comparison.json"
 VIEWS = 8
-MEASURES = ("prompt_right", "kind_right", "colour_right", "view_right", "clip_score")
+MEASURES = ("prompt_right", "kind_right", "colour_right", "view_right", "clip_score", "janus")
 
 
 @dataclass(frozen=True)

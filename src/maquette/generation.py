@@ -18,7 +18,7 @@ import torch
 
 from maquette import folders, lookup, serial, store
 from maquette.assets import ASSET, PREVIEW, TURNTABLE, write_asset, write_preview, write_turntable
-from maquette.checkpoints import checkpoints_in, newest_checkpoint
+from maquette.checkpoints import checkpoints_in
 from maquette.distill import distill
 from maquette.errors import CheckpointError, InputError, NumericalError
 from maquette.journal import Journal
@@ -26,14 +26,22 @@ from maquette.overrides import override
 from maquette.priors.base import Prior
 from maquette.recipe import Recipe
 from maquette.records import Report
-from maquette.run import Run, restore_scene
+from maquette.run import Run
+from maquette.run_folder import (
+    CHECKPOINTS,
+    RECIPE,
+    RESULT,
+    RUN,
+    is_finished,
+    newest_scene,
+    own_recipe,
+    run_file,
+)
 from maquette.scenes.base import Scene
-from maquette.scenes.particles import each
 from maquette.signals import Signals, Stopped
 
-__all__ = ["Result", "Watch", "generate", "load", "resume"]
+__all__ = ["Result", "Watch", "generate", "resume"]
 
-RECIPE, RUN, RESULT, CHECKPOINTS = "recipe.json", "run.json", "result.json", "checkpoints"
 RESERVE_BYTES = 4 << 20
 """Free space asked for beyond the checkpoints: the asset, the pictures and the journal."""
 
@@ -189,39 +197,24 @@ def resume(
     """
     _check_threads(threads)
     folder = Path(folder)
-    about = store.read_json(_run_file(folder))
+    about = store.read_json(run_file(folder))
     for name, kind in {"prompt": str, "seed": int, "prior": str}.items():
         if not isinstance(about.get(name), kind):
             raise CheckpointError(f"{folder / RUN} has no proper {name!r}")
     with folders.lock(folder):
-        own = _own_recipe(folder, recipe)
+        own = own_recipe(folder, recipe)
         with _threads(about, threads):
             return _drive(folder, about, own, prior or about["prior"], device, watch or Watch())
-
-
-def load(path: Path | str, recipe: Recipe | str | None = None) -> Scene:
-    """The scene of a run's newest intact checkpoint, of particles the first, or of a PLY file.
-
-    Raises:
-        CheckpointError: the folder is no run, or none of its checkpoints is intact.
-        InputError: the file is no PLY of Gaussians.
-    """
-    path = Path(path)
-    if path.suffix == ".ply":
-        from maquette.export.ply import read_ply
-
-        return read_ply(path)
-    _run_file(path)
-    return each(_newest_scene(path, _own_recipe(path, recipe)).scene)[0]
 
 
 def _drive(
     folder: Path, about: dict, recipe: Recipe, prior: Prior | str, device: str, watch: Watch
 ) -> Result:
     """Start or resume the run in a locked folder and bring it to its end."""
-    if _is_finished(folder):
+    if is_finished(folder):
         watch.announce(f"This run is finished already: {folder}")
-        return dataclasses.replace(_newest_scene(folder, recipe), fresh=False)
+        kept = newest_scene(folder, recipe)
+        return Result(folder, kept.scene, kept.step, kept.evaluations, fresh=False)
     with Signals() as signals:
         prior = _prior(prior, device)
         if checkpoints_in(folder / CHECKPOINTS):
@@ -301,7 +294,7 @@ def _obey(signals: Signals, folder: Path, step: int) -> None:
 
 def _keep_last_good(folder: Path, run: Run, fault: NumericalError) -> NumericalError:
     """Write the asset of the newest checkpoint; the error then tells where it is."""
-    good = _newest_scene(folder, run.recipe)
+    good = newest_scene(folder, run.recipe)
     write_asset(folder / ASSET, good.scene)
     write_preview(folder / PREVIEW, good.scene)
     return NumericalError(
@@ -310,43 +303,6 @@ def _keep_last_good(folder: Path, run: Run, fault: NumericalError) -> NumericalE
         fault.next_step,
         site=fault.site,
     )
-
-
-def _newest_scene(folder: Path, recipe: Recipe) -> Result:
-    def read(manifest: dict, files: dict[str, bytes]) -> Result:
-        scene = restore_scene(manifest, files, recipe, torch.device("cpu"))
-        return Result(folder, scene, manifest["step"], manifest["evaluations"])
-
-    return newest_checkpoint(folder / CHECKPOINTS, read)[1]
-
-
-def _is_finished(folder: Path) -> bool:
-    try:
-        result = store.read_json(folder / RESULT)
-        return store.sha256_of((folder / ASSET).read_bytes()) == result["asset_sha256"]
-    except (CheckpointError, OSError, KeyError):
-        return False
-
-
-def _run_file(folder: Path) -> Path:
-    if not (folder / RUN).is_file():
-        raise CheckpointError(
-            f"{folder} is no run: it has no {RUN}", "Give a folder that maquette generate made"
-        )
-    return folder / RUN
-
-
-def _own_recipe(folder: Path, given: Recipe | str | None) -> Recipe:
-    """The recipe that a run was started with; ``given`` lends it classes from outside."""
-    data = store.read_json(folder / RECIPE).get("recipe")
-    like = lookup.find_recipe(given) if isinstance(given, str) else given
-    recipe = serial.recipe_from(data, like)
-    if like is not None and like.name != recipe.name:
-        raise InputError(
-            f"{folder} was started with the recipe {recipe.name!r}, not {like.name!r}",
-            "Leave --recipe away, or give the very file that it was started with",
-        )
-    return recipe
 
 
 def _changed(recipe: Recipe, settings: Iterable[str], steps: int | None) -> Recipe:

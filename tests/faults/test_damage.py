@@ -15,8 +15,8 @@ import torch
 import tiny
 from maquette import store
 from maquette.errors import CheckpointError, InputError, MaquetteError, RefusedError
-from maquette.generation import load
 from maquette.run import Run
+from maquette.run_folder import load
 
 FILES = ["scene", "optimiser", "memory", "growth"]
 

@@ -15,12 +15,13 @@ import tiny
 from maquette.distill import PATIENCE, distill, step
 from maquette.errors import NumericalError
 from maquette.export.ply import read_ply
-from maquette.generation import generate, load
+from maquette.generation import generate
 from maquette.gradients.base import Regulator
 from maquette.losses import Sparsity
 from maquette.priors.base import Prior
 from maquette.records import Condition, Render, Views
 from maquette.run import Run
+from maquette.run_folder import load
 from maquette.scenes.base import Scene
 from maquette.scenes.gaussians import Gaussians
 

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 import tiny
-from maquette.generation import Result, load
+from maquette.generation import Result
 from maquette.records import Report
+from maquette.run_folder import load
 
 LASTING = ("asset.ply", "metrics.jsonl", "preview.png", "result.json", "recipe.json", "run.json")
 

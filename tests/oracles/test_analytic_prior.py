@@ -8,8 +8,6 @@ from maquette.errors import InputError
 from maquette.noise import NoiseSchedule
 from maquette.priors.analytic import GaussianMixture, Mixture
 
-pytestmark = pytest.mark.oracles
-
 DIMS = (1, 2, 16)
 KINDS = ("isotropic", "diagonal", "full")
 

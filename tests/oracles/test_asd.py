@@ -30,8 +30,6 @@ from maquette.priors.analytic import GaussianMixture
 from maquette.priors.base import Counting
 from maquette.records import Words
 
-pytestmark = pytest.mark.oracles
-
 DIMS = (1, 2, 16)
 C = 0.4
 PAIRS = [(100, 140), (300, 500), (420, 421), (600, 900), (979, 999)]

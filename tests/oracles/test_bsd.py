@@ -27,8 +27,6 @@ from maquette.priors.analytic import GaussianMixture, Headed
 from maquette.priors.base import Counting
 from maquette.records import Words
 
-pytestmark = pytest.mark.oracles
-
 DIMS = (1, 2, 16)
 BOTH = (BSD(), BootstrappedBSD())
 

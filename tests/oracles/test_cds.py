@@ -27,8 +27,6 @@ from maquette.priors.analytic import Headed
 from maquette.priors.base import Counting
 from maquette.randomness import Randomness
 
-pytestmark = pytest.mark.oracles
-
 DIMS = (1, 2, 16)
 CONVENTIONS = ("paper", "code")
 LEVELS = [(500, 300), (900, 650), (300, 299), (120, 0)]

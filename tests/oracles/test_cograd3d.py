@@ -16,8 +16,6 @@ from maquette.ramps import exponential, resolve
 from maquette.records import Outcome
 from maquette.timesteps.regional import RegionalTime, baseline
 
-pytestmark = pytest.mark.oracles
-
 SCHEDULE = NoiseSchedule.scaled_linear()
 LOCAL = RegionalTime(progress=0.5)
 

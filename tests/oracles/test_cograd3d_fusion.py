@@ -18,8 +18,6 @@ from maquette.ramps import resolve
 from maquette.records import Outcome, Render
 from maquette.scenes.growth import Growth
 
-pytestmark = pytest.mark.oracles
-
 FUSION = OrthogonalFusion(strength=1.0, recorded=1.0)
 SHAPES = {"means": (5, 3), "sh": (5, 1, 3), "logit_opacities": (5,)}
 CENTRE, BESIDE, ABOVE, FAR = 90, 92, 150, 94

@@ -27,8 +27,6 @@ from maquette.objectives.inversion import invert
 from maquette.objectives.ism import ISM
 from maquette.objectives.sds import SDS
 
-pytestmark = pytest.mark.oracles
-
 DIMS = (1, 2, 16)
 
 

@@ -24,8 +24,6 @@ from maquette.ramps import linear, resolve
 from maquette.records import Views
 from maquette.timesteps.dreamtime import DreamTime
 
-pytestmark = pytest.mark.oracles
-
 SCHEDULE = NoiseSchedule.scaled_linear()
 WHOLE = DreamTime(low=0.0, high=1.0)
 

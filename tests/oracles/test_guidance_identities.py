@@ -20,8 +20,6 @@ from maquette.objectives.sds import SDS
 from maquette.priors.base import Prior
 from maquette.records import Words
 
-pytestmark = pytest.mark.oracles
-
 T = 400
 
 

@@ -51,8 +51,6 @@ from maquette.priors.text import (
 from maquette.ramps import linear, resolve
 from maquette.records import Against, Condition, Views, Words
 
-pytestmark = pytest.mark.oracles
-
 T = 400
 C = 0.4
 SIDES = ("front", "side", "back", "overhead")

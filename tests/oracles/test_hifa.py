@@ -31,8 +31,6 @@ from maquette.priors.analytic import GaussianMixture, Headed
 from maquette.priors.base import Counting, Prior
 from maquette.records import Against, Words
 
-pytestmark = pytest.mark.oracles
-
 DIMS = (1, 2, 16)
 LATENTS = HiFA(image_weight=0.0)
 

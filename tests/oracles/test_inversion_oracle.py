@@ -24,8 +24,6 @@ from maquette.objectives.ism import ISM
 from maquette.objectives.sds import SDS
 from maquette.priors.base import Counting
 
-pytestmark = pytest.mark.oracles
-
 
 def walk(prior, x, begin, s, stride):
     latent = x.reshape(len(x), *prior.latent_shape)

@@ -1,7 +1,6 @@
 """The whole relay with renderers that are matrices: least squares, trajectories, and Janus."""
 
 import numpy as np
-import pytest
 import torch
 from scipy.optimize import brentq
 from toys import antithetic, at, close, expected, gaussian, hermite, levels, numbers, prior_of, tape
@@ -9,8 +8,6 @@ from toys import antithetic, at, close, expected, gaussian, hermite, levels, num
 from maquette.objectives.sds import SDS
 from maquette.priors.analytic import GaussianMixture, Mixture
 from maquette.records import Words
-
-pytestmark = pytest.mark.oracles
 
 VIEWS = ("front", "side", "back", "overhead")
 T, PIXELS, LATENTS, PARAMETERS = 500, 12, 4, 8

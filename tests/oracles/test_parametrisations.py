@@ -14,8 +14,6 @@ from maquette.objectives.sds import SDS
 from maquette.objectives.sjc import SJC
 from maquette.priors.analytic import Headed
 
-pytestmark = pytest.mark.oracles
-
 OBJECTIVES = (
     SDS(guidance_scale=7.5),
     SDS(guidance_scale=7.5, weight="rho"),

@@ -27,8 +27,6 @@ from maquette.scenes.background import Plain
 from maquette.scenes.base import Scene
 from maquette.timesteps.uniform import Uniform as UniformTime
 
-pytestmark = pytest.mark.oracles
-
 C = 0.1
 NORMS = ("l2", "linf")
 PIXELWISE = [ClipByNorm(C), ClipByNorm(C, "linf"), ClipByValue(C), PNGD(C), PNGD(C, "linf")]

@@ -25,8 +25,6 @@ from maquette.noise import NoiseSchedule
 from maquette.objectives.sds import SDS
 from maquette.priors.analytic import Mixture
 
-pytestmark = pytest.mark.oracles
-
 DIMS = (1, 2, 16)
 PLAIN = SDS(guidance_scale=1.0, weight="uniform")
 TWO_MODES = Mixture(

@@ -31,8 +31,6 @@ from maquette.priors.analytic import GaussianMixture
 from maquette.priors.base import Counting
 from maquette.records import Words
 
-pytestmark = pytest.mark.oracles
-
 DIMS = (1, 2, 16)
 BASELINES = ("clean", "noised")
 C = 0.4

@@ -31,8 +31,6 @@ from maquette.priors.base import Counting
 from maquette.ramps import linear
 from maquette.records import Words
 
-pytestmark = pytest.mark.oracles
-
 DIMS = (1, 2, 16)
 GAMMAS = (0.0, 0.3, 0.5, 1.0)
 ROWS = torch.tensor([0, 30, 500, 999])

@@ -18,11 +18,14 @@ from maquette.checks import finite
 from maquette.errors import CheckpointError, InputError
 from maquette.export.ply import read_ply
 from maquette.metrics.clip import clip_score
+from maquette.metrics.janus import false_fronts, is_janus, janus_ring
 from maquette.priors.embedded import unknown_words, weights_folder
 from maquette.records import Views
+from maquette.scenes.base import Scene
 from maquette.store import disk_errors, read_json, sha256_of, write_json
 from maquette.toybox.captions import Description, parse
 from maquette.toybox.judge import Judge
+from maquette.toybox.kinds import KINDS
 
 __all__ = ["evaluate_run"]
 
@@ -49,8 +52,10 @@ def evaluate_run(
 
     Returns:
         What was written: the setting; for each measure of ``maquette.toybox.judge.Verdict`` its
-        mean and its value for each view, None where it has no meaning; and a note that says which
-        have none and why, empty where all have one.
+        mean and its value for each view, None where it has no meaning; ``janus``, 1.0 where the
+        object shows a second front and else 0.0, and the shares that tell (``metrics/janus.py``),
+        None for what has no front; and a note that says which have none and why, empty where all
+        have one.
 
     Raises:
         InputError: the folder has no asset, a broken one, or a prompt with words that the judge
@@ -71,9 +76,8 @@ def evaluate_run(
     _check_words(prompt, model)
     # Half a step off the front: no camera stands on the border between two view words.
     ring = Views.ring(views, elevation_deg=elevation_deg, size=size, start_deg=180 / views)
-    with torch.no_grad():
-        rendered = scene.render(ring, torch.ones(views, 3)).colour
-    measures, note = _measure(model, finite("render", rendered).clamp(0, 1), prompt, ring)
+    measures, note = _measure(model, _pictures(scene, ring), prompt, ring)
+    fronts = _false_fronts(model, scene, prompt, size)
     with disk_errors(folder / ASSET):
         digest = sha256_of((folder / ASSET).read_bytes())
     result = {
@@ -85,10 +89,26 @@ def evaluate_run(
         "size": size,
         "note": note,
         **{name: _mean(values) for name, values in measures.items()},
+        "janus": None if fronts is None else float(is_janus(fronts)),
+        "false_fronts": fronts,
         "by_view": measures,
     }
     write_json(folder / METRICS, result)
     return result
+
+
+@torch.no_grad()
+def _pictures(scene: Scene, views: Views) -> Tensor:
+    rendered = scene.render(views, torch.ones(len(views), 3)).colour
+    return finite("render", rendered).clamp(0, 1)
+
+
+def _false_fronts(judge: Judge, scene: Scene, prompt: str, size: int) -> dict[str, float] | None:
+    description = _description(prompt)
+    if description is None or not KINDS[description.kind].has_front:
+        return None
+    ring = janus_ring(size)
+    return false_fronts(judge.view_probabilities, _pictures(scene, ring), ring)
 
 
 def _measure(
