@@ -70,7 +70,7 @@ _HOMES = {
     "comparison": "Comparison compare",
     "errors": "CheckpointError DiskError InputError MaquetteError NumericalError PriorError "
     "RefusedError RunError",
-    "generation": "Result Watch generate load resume",
+    "generation": "Result Watch generate resume",
     "imaging": "Drawing image",
     "lookup": "find_prior find_recipe recipe_names",
     "overrides": "override",
@@ -78,6 +78,7 @@ _HOMES = {
     "recipe": "Recipe",
     "records": "Render Report Views",
     "run": "Run",
+    "run_folder": "load",
     "signals": "Stopped",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
