@@ -54,14 +54,16 @@ def make(job: tuple[str, str, int, str, str, int | None]) -> dict:
     import torch
 
     prompt, recipe_name, seed, out, settings, budget = job
-    path = job_file(Path(out), recipe_name, prompt, seed)
+    from maquette.lookup import find_recipe
+
+    recipe = find_recipe(recipe_name)
+    path = job_file(Path(out), recipe.name, prompt, seed)
     if path.exists():
         return json.loads(path.read_text())
     torch.set_num_threads(1)
     from maquette.costs import steps_within
     from maquette.distill import distill
     from maquette.export.sheet import to_uint8, write_png
-    from maquette.lookup import find_recipe
     from maquette.overrides import override
     from maquette.records import Views
     from maquette.run import Run
@@ -69,7 +71,7 @@ def make(job: tuple[str, str, int, str, str, int | None]) -> dict:
     from maquette.toybox.captions import parse
 
     prior, judge = _models()
-    recipe = override(find_recipe(recipe_name), json.loads(settings))
+    recipe = override(recipe, json.loads(settings))
     if budget is not None:
         recipe = replace(recipe, steps=steps_within(recipe, budget))
     started, cpu = time.monotonic(), time.process_time()
@@ -86,7 +88,7 @@ def make(job: tuple[str, str, int, str, str, int | None]) -> dict:
     verdict = judge.verdict(pictures, parse(prompt), views)
     result = {
         "prompt": prompt,
-        "recipe": recipe_name,
+        "recipe": recipe.name,
         "seed": seed,
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
@@ -229,7 +231,7 @@ def report(
     """Write the sheets and print the tables."""
     unseen = {prompt for prompt, held_out in chosen if held_out}
     rows = {"prior's own pictures": judge_prior(chosen, options.out)}
-    for recipe in options.recipes:
+    for recipe in dict.fromkeys(r["recipe"] for r in results):
         rows[recipe] = [r for r in results if r["recipe"] == recipe]
         sheet(options.out, recipe, rows[recipe])
     for name, own in list(rows.items()):
@@ -238,7 +240,7 @@ def report(
     print(f"{machine}, {datetime.date.today()}, {options.prompts} prompts of seed {options.seed}, "
           f"runs of seeds {options.run_seeds}, {VIEWS} views")  # fmt: skip
     table(rows)
-    for recipe in options.recipes:
+    for recipe in dict.fromkeys(r["recipe"] for r in results):
         seconds = np.array([r["cpu_seconds"] for r in rows[recipe]])
         evaluations = np.mean([r["evaluations"] for r in rows[recipe]])
         print(f"{recipe}: CPU seconds a run: median {np.median(seconds):.0f}, "

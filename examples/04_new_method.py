@@ -26,7 +26,7 @@ from maquette.priors.base import Prior
 from maquette.ramps import Number, number
 from maquette.randomness import Randomness
 from maquette.recipe import Recipe
-from maquette.recipes.sds import sds
+from maquette.recipes.dreamfusion import small
 from maquette.records import Guidance, Words
 
 
@@ -60,5 +60,5 @@ class Mirrored(Objective):
 
 
 def mine() -> Recipe:
-    """The recipe of SDS with the new objective in it."""
-    return replace(sds(), name="mine", paper="none: an example", objective=Mirrored())
+    """DreamFusion on the embedded prior with the new objective in it."""
+    return replace(small(), name="mine", paper="none: an example", objective=Mirrored())

@@ -137,6 +137,17 @@ def test_a_prior_without_a_network_is_refused_before_any_render(
         Run.start(tiny.PROMPT, recipe(**changes), tiny.prior())
 
 
+@pytest.mark.parametrize(
+    "changes", [{"path": PATH}, {"objective": VSD(LoRA())}], ids=["a path", "a student"]
+)
+def test_a_prior_without_a_network_is_refused_before_there_is_a_folder(
+    changes: dict, tmp_path: FilePath
+) -> None:
+    with pytest.raises(PriorError, match="shapes has no U-Net"):
+        generate(tiny.PROMPT, recipe=recipe(**changes), prior=tiny.prior(), out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("particles", [1, 2])
 def test_a_fusion_of_particles_is_refused(particles: int) -> None:
     several = Several(Sphere(count=20), particles)

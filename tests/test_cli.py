@@ -93,9 +93,9 @@ def test_settings_and_steps_make_another_run(run_folder: Path, tmp_path: Path) -
         (["generate", "x" * 10_000], 2, "10,000 characters"),
         (["generate", "a\x07b"], 2, "control character U+0007"),
         (
-            ["generate", "a mug", "--recipe", "imm"],
+            ["generate", "a mug", "--recipe", "hifi"],
             2,
-            "There is no recipe 'imm'. The nearest is ism",
+            "There is no recipe 'hifi'. The nearest is hifa",
         ),
         (["generate", "a mug", "--recipe", "nothing/like/it.py:f"], 2, "There is no file"),
         (["generate", "a mug", "--recipe", f"{tiny.__file__}:recip"], 2, "The nearest is recipe"),
@@ -118,7 +118,7 @@ def test_settings_and_steps_make_another_run(run_folder: Path, tmp_path: Path) -
         (["render", "/nowhere.ply"], 2, "There is no file /nowhere.ply"),
         (["render", "/nowhere", "--views", "0"], 2, "make no picture"),
         (["export", "/nowhere", "--to", "gif"], 2, "/nowhere is no run"),
-        (["recipes", "imm"], 2, "There is no recipe 'imm'"),
+        (["recipes", "hifi"], 2, "There is no recipe 'hifi'"),
     ],
 )
 def test_what_is_refused_is_one_sentence_on_the_error_stream(
@@ -252,7 +252,7 @@ def test_recipes_are_listed_with_their_papers(capsys: pytest.CaptureFixture[str]
 
 
 def test_settings_of_a_recipe_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["recipes", "ism"]) == 0
+    assert cli.main(["recipes", "luciddreamer"]) == 0
     told = capsys.readouterr().out
     assert re.search(r"objective.guidance_scale\s+│ [\d.]+\s+│ number or ramp", told)
     assert re.search(r"objective.weight\s+│ \w+\s+│ uniform or ", told)
@@ -285,7 +285,7 @@ def test_size_of_a_recipe_is_a_flag(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_evaluations_are_counted_not_claimed() -> None:
-    sds = find_recipe("sds")
+    sds = find_recipe("dreamfusion")
     assert evaluations_per_step(sds) == 2 * sds.views
     student = find_recipe("prolificdreamer")
     # Two for the guided prior, and two for the student, which answers and learns.

@@ -18,7 +18,7 @@ from maquette.generation import Watch
 from maquette.lookup import find_recipe
 from maquette.priors.analytic import GaussianMixture
 
-RECIPES = ("sds", "ism")
+RECIPES = ("dreamfusion", "luciddreamer")
 BUDGET = 48
 PROMPT = "a disc"
 
@@ -43,8 +43,8 @@ def test_every_run_has_the_same_budget_and_a_row(tmp_path: Path) -> None:
         step = evaluations_per_step(find_recipe(entry.recipe))
         assert abs(entry.evaluations - BUDGET) <= 1.5 * step
     means = done.means()
-    assert means["sds"]["evaluations"] == BUDGET
-    assert means["sds"]["prompt_right"] is None
+    assert means["dreamfusion"]["evaluations"] == BUDGET
+    assert means["dreamfusion"]["prompt_right"] is None
     assert "disc" in done.note
     table = json.loads((done.folder / "comparison.json").read_text())
     assert [row["recipe"] for row in table["runs"]] == [e.recipe for e in done.entries]
@@ -58,7 +58,7 @@ def test_every_run_has_the_same_budget_and_a_row(tmp_path: Path) -> None:
 
 def test_finished_runs_are_kept_and_a_stopped_comparison_goes_on(tmp_path: Path) -> None:
     def stop(name: str, seed: int) -> Watch:
-        if (name, seed) == ("ism", 1):
+        if (name, seed) == ("luciddreamer", 1):
             raise ZeroDivisionError
         return Watch(turntable=False)
 
@@ -79,12 +79,12 @@ def test_steps_fill_the_budget_as_nearly_as_they_can() -> None:
         recipe = find_recipe(name)
         steps, cost = steps_within(recipe, 10_000), evaluations_per_step(recipe)
         assert abs(steps * cost - 10_000) <= cost / 2
-    assert steps_within(find_recipe("ism"), 1) == 1
+    assert steps_within(find_recipe("luciddreamer"), 1) == 1
 
 
 @pytest.mark.parametrize(
     ("recipes", "changes"),
-    [((), {}), (("sds",), {"seeds": 0}), (("sds",), {"budget": 0}), (("sds", "sds"), {})],
+    [((), {}), (("csd",), {"seeds": 0}), (("csd",), {"budget": 0}), (("csd", "csd"), {})],
 )
 def test_what_compares_nothing_is_refused(tmp_path: Path, recipes: tuple, changes: dict) -> None:
     with pytest.raises(InputError):
@@ -97,15 +97,15 @@ def test_the_command_prints_a_table_and_the_folder(
 ) -> None:
     file = tmp_path / "disc.py"
     file.write_text("from test_comparison import prior\n")
-    words = ["compare", PROMPT, "--recipes", "sds, csd", "--budget", "16"]
+    words = ["compare", PROMPT, "--recipes", "sjc, csd", "--budget", "16"]
     more = ["--prior", f"{file}:prior", "--out", str(tmp_path / "runs")]
     assert main([*words, *more]) == 0
     told = capsys.readouterr()
-    assert "sds" in told.out
+    assert "sjc" in told.out
     assert "csd" in told.out
     assert " 16 " in told.out
     folder = Path(told.out.split()[-1])
     assert (folder / "comparison.png").is_file()
-    assert "sds, seed 0" in told.err
-    assert main(["compare", PROMPT, "--recipes", "sds,none", *more]) == 2
+    assert "sjc, seed 0" in told.err
+    assert main(["compare", PROMPT, "--recipes", "sjc,none", *more]) == 2
     assert "no recipe 'none'" in capsys.readouterr().err

@@ -61,7 +61,7 @@ def prior(size: int = 16, variance: float = 0.05) -> GaussianMixture:
 
 def clipped(steps: int = 7) -> Recipe:
     """A recipe with a regulator that most pixels feel."""
-    recipe = find_recipe("sds")
+    recipe = find_recipe("dreamfusion")
     return dataclasses.replace(recipe, gradients=(ClipByNorm(THRESHOLD),), steps=steps)
 
 
@@ -109,7 +109,7 @@ def test_the_image_form_keeps_the_formula_and_survives_json(name: str) -> None:
 
 def test_what_is_about_3d_goes_and_other_regulators_stay_in_their_order() -> None:
     recipe = dataclasses.replace(
-        find_recipe("sds"),
+        find_recipe("dreamfusion"),
         gradients=(ClipByValue(0.3), ClipDepth(), ClipByNorm(0.1)),
         losses=(Sparsity(),),
         growth=Growth(),
@@ -123,7 +123,7 @@ def test_what_is_about_3d_goes_and_other_regulators_stay_in_their_order() -> Non
 
 
 def test_the_camera_is_one_and_fixed() -> None:
-    cameras = find_recipe("sds").image().cameras
+    cameras = find_recipe("dreamfusion").image().cameras
     first, second = (cameras.draw(1, 16, Randomness(0).at(step)) for step in (0, 1))
     for name in ("azimuth_deg", "elevation_deg", "distance", "fov_y_deg"):
         assert torch.equal(getattr(first, name), getattr(second, name)), name
@@ -165,7 +165,7 @@ def test_sds_finds_the_mode_of_a_gaussian(variance: float, tolerance: float) -> 
     mode = torch.rand(6, 6, 3, generator=torch.Generator().manual_seed(5))
     model = GaussianMixture.from_pictures({PROMPT: mode}, variance=variance)
     # One text is its own null, so guidance has no effect and the mode is the only rest.
-    run = Run.start(PROMPT, find_recipe("sds").image(6), model)
+    run = Run.start(PROMPT, find_recipe("dreamfusion").image(6), model)
     begin = float((run.scene.parameters()["pixels"].detach() - mode).abs().max())
     for _ in distill(run):
         pass
@@ -218,7 +218,7 @@ def test_the_figure_shows_what_went_into_the_regulators_and_what_came_out(tmp_pa
         assert float(norm.max()) > 2 * THRESHOLD
         expected = shown.raw * (THRESHOLD / norm).clamp(max=1.0)
         torch.testing.assert_close(shown.regulated, expected)
-    for shown in drawn(tmp_path, find_recipe("sds"), steps=2).moments:
+    for shown in drawn(tmp_path, find_recipe("dreamfusion"), steps=2).moments:
         assert torch.equal(shown.raw, shown.regulated)
 
 
@@ -307,7 +307,15 @@ WORDS = ["image", tiny.PROMPT, "--prior", f"{tiny.__file__}:prior", "--steps", "
 def test_the_command_prints_the_folder_and_its_progress_apart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [*WORDS, "--recipe", "sds", "--out", str(tmp_path), "--set", "rates.pixels=0.05"]
+    words = [
+        *WORDS,
+        "--recipe",
+        "dreamfusion",
+        "--out",
+        str(tmp_path),
+        "--set",
+        "rates.pixels=0.05",
+    ]
     assert cli.main(words) == 0
     told = capsys.readouterr()
     (folder,) = tmp_path.iterdir()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
+from maquette.cli import main
 from maquette.errors import CheckpointError, InputError, PriorError
+from maquette.lookup import find_prior
 from maquette.priors.analytic import GaussianMixture, Mixture
 from maquette.priors.embedded import embedded
 from maquette.priors.linear_encoder import STABLE_DIFFUSION, LinearEncoder, fit, load
@@ -227,3 +231,53 @@ def test_the_papers_matrix_is_undone_by_the_papers_decoder():
     assert float((back - colours)[greys].abs().max()) < 0.08
     slope = DECODER @ weight
     assert slope.argmax(0).tolist() == slope.argmax(1).tolist() == [0, 1, 2]
+
+
+def test_the_command_makes_a_prior_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "linear"
+    assert main(["prior", "linearise", "--out", str(folder), "--count", "16"]) == 0
+    told = re.search(r"explains (-?[\d.]+)% of the latents of 4 pictures", capsys.readouterr().out)
+    assert told
+    assert float(told[1]) > 40
+    prior = find_prior(str(folder))
+    assert isinstance(prior, LinearEncoder)
+    assert prior.fingerprint()["linear_encoder"]
+    assert prior.name == embedded().name
+
+
+def test_the_command_fits_to_pictures_of_ones_own(tmp_path: Path) -> None:
+    shown = pictures_on_disk(tmp_path / "pictures", 5)
+    words = ["prior", "linearise", "--pictures", str(shown)]
+    assert main([*words, "--out", str(tmp_path / "own")]) == 0
+    assert isinstance(find_prior(str(tmp_path / "own")), LinearEncoder)
+
+
+def pictures_on_disk(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        colour = (40 * number, 200 - 30 * number, 90)
+        Image.new("RGB", (70, 50), colour).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize("fault", ["there already", "too few", "no pictures", "broken"])
+def test_the_command_refuses_with_one_sentence(
+    fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, shown = tmp_path / "linear", pictures_on_disk(tmp_path / "pictures", 5)
+    words = ["prior", "linearise", "--out", str(out), "--pictures", str(shown)]
+    if fault == "there already":
+        out.mkdir()
+    if fault == "too few":
+        words += ["--count", "3"]
+    if fault == "no pictures":
+        words[-1] = str(tmp_path / "nowhere")
+    if fault == "broken":
+        (shown / "2.png").write_bytes(b"no picture")
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("maquette: ")
+    assert told.count("\n") <= 2
+    assert fault == "there already" or not out.exists()

@@ -25,8 +25,8 @@ from maquette.recipe import Recipe
 from maquette.recipes._small import GUIDANCE_SCALE
 from paper_numbers import PAPER
 
-RETIRING = ("ism", "sds")
-"""Recipes in one size only."""
+OWN = ("maquette",)
+"""Recipes that follow no single paper; they have one size."""
 
 MAY_SHRINK = (
     *("cameras", "init", "rates", "growth"),
@@ -36,12 +36,8 @@ MAY_SHRINK = (
 )
 """What the small size may change: resolution, counts, learning rates, cameras and guidance."""
 
-OWN_SMALL = {
-    "csd": ("timesteps", "background", "losses", "prompting"),
-    "hifa": ("losses.0.weight",),
-}
-"""Where it changes more: csd's is older than its paper's, and HiFA's regulariser goes with the
-guidance, by which its gradient falls."""
+OWN_SMALL = {"hifa": ("losses.0.weight",)}
+"""Where it changes more: HiFA's regulariser goes with the guidance, by which its gradient falls."""
 
 
 def value_at(recipe: Recipe, path: str) -> Any:
@@ -70,7 +66,7 @@ def test_paper_size_has_the_numbers_of_its_source(name: str) -> None:
 
 
 def test_every_recipe_is_pinned() -> None:
-    assert {*PAPER, *RETIRING} == set(recipe_names())
+    assert {*PAPER, *OWN} == set(recipe_names())
 
 
 def test_views_of_lucid_dreamer_come_nearer_every_500_steps() -> None:
@@ -107,7 +103,7 @@ def leaves(data: Any, path: str = "") -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted({*recipe_names()} - {*RETIRING}))
+@pytest.mark.parametrize("name", sorted({*recipe_names()} - {*OWN}))
 def test_small_size_changes_no_formula(name: str) -> None:
     paper, small = (
         leaves(serial.recipe_to(find_recipe(name, size))) for size in ("paper", "small")
@@ -144,7 +140,7 @@ def test_citation_is_bibtex_of_the_paper(name: str) -> None:
     assert {"title", "author", "year", kind} <= set(fields) or "note" in fields
     assert text.count("{") == text.count("}")
     recipe = find_recipe(name, "paper")
-    if name not in RETIRING and "year" in fields:
+    if name not in OWN and "year" in fields:
         assert fields["year"] in recipe.paper
     first_author = fields["author"].split(",")[0]
     assert first_author in recipe.paper

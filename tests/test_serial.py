@@ -83,8 +83,8 @@ def test_tiny_recipe_with_ramps_growth_and_losses_comes_back() -> None:
 
 
 def test_equal_recipes_are_equal_data() -> None:
-    whole = override(find_recipe("ism"), ["objective.guidance_scale=7", "size=32"])
-    real = override(find_recipe("ism"), ["objective.guidance_scale=7.0", "size=32.0"])
+    whole = override(find_recipe("luciddreamer"), ["objective.guidance_scale=7", "size=32"])
+    real = override(find_recipe("luciddreamer"), ["objective.guidance_scale=7.0", "size=32.0"])
     assert serial.recipe_to(whole) == serial.recipe_to(real)
     assert json.dumps(serial.recipe_to(whole)) == json.dumps(serial.recipe_to(real))
 

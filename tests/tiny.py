@@ -20,7 +20,7 @@ from maquette.objectives.ism import ISM
 from maquette.priors.analytic import GaussianMixture
 from maquette.ramps import linear
 from maquette.recipe import Recipe
-from maquette.recipes.ism import ism
+from maquette.recipes._small import small
 from maquette.scenes.growth import Growth
 from maquette.timesteps.uniform import Uniform
 
@@ -32,17 +32,20 @@ EVERY = 5
 
 def recipe() -> Recipe:
     """The recipe of the tiny run, with growth, a regulariser and a ramp in it."""
-    return dataclasses.replace(
-        ism(),
+    parts = small() | {
+        "timesteps": Uniform(low=0.02, high=linear(0.9, 0.4)),
+        "init": Sphere(count=128, radius=0.6),
+        "losses": (Sparsity(weight=0.1),),
+        "steps": STEPS,
+        "views": 2,
+        "size": SIZE,
+    }
+    return Recipe(
         name="tiny",
+        paper="none",
         objective=ISM(guidance_scale=linear(2.0, 4.0)),
-        timesteps=Uniform(low=0.02, high=linear(0.9, 0.4)),
-        init=Sphere(count=128, radius=0.6),
-        losses=(Sparsity(weight=0.1),),
         growth=Growth(gradient_threshold=1e-6, every=10, cap=140, floor=50),
-        steps=STEPS,
-        views=2,
-        size=SIZE,
+        **parts,
     )
 
 

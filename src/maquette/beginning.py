@@ -26,6 +26,7 @@ from maquette.scenes.particles import Particles
 
 __all__ = [
     "LEARNERS",
+    "check",
     "first_memory",
     "first_path",
     "first_scene",
@@ -39,6 +40,19 @@ LEARNERS = ("cameras", "timesteps", "fusion")
 
 RENDERS = 64
 """Pictures of the first scene, in whole batches, that a path leads to; the paper does not say."""
+
+
+def check(prompt: str, recipe: Recipe, prior: Prior) -> None:
+    """Refuse what cannot begin, before anything is written or rendered.
+
+    Raises:
+        InputError: the prior does not know the prompt's words.
+        PriorError: the objective or the path cannot work with ``prior``.
+    """
+    prior.check(prompt)
+    first_memory(recipe, prior)
+    if recipe.path is not None:
+        network_of(prior)
 
 
 def first_scene(prompt: str, recipe: Recipe, random: Randomness, device: torch.device) -> Scene:

@@ -42,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 BORROWED = {
     ("prior", "train"): "maquette.toybox.train:train",
     ("prior", "sample"): "maquette.cli_prior:sample",
+    ("prior", "linearise"): "maquette.cli_prior:linearise",
     ("prior", "show"): "maquette.priors.embedded:show",
     ("toybox", "show"): "maquette.toybox.show:contact_sheet",
 }

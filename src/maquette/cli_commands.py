@@ -277,8 +277,8 @@ def recipes(
         cli_tables.show_settings(name, size)
 
 
-def prior(action: Given[Literal["train", "sample", "show"]], /) -> None:
-    """The embedded prior: train it, draw pictures with it, or tell about it.
+def prior(action: Given[Literal["train", "sample", "linearise", "show"]], /) -> None:
+    """Train the embedded prior, draw with a prior, simplify its encoder, or tell about it.
 
     Args:
         action: Each has flags of its own: "maquette prior train --help".

@@ -47,7 +47,7 @@ def compare(
 
     Args:
         prompt: What to make.
-        recipes: Names with commas between them, as in sds,csd,ism.
+        recipes: Names with commas between them, as in maquette,dreamfusion.
         seeds: How many, from 0 on.
         budget: Evaluations of each run; by default what the first recipe takes on its own.
         prior: "embedded", a folder in the diffusers layout, or path/to/file.py:function.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from maquette import folders, lookup, serial, store
+from maquette import beginning, folders, lookup, serial, store
 from maquette.assets import ASSET, PREVIEW, TURNTABLE, write_asset, write_preview, write_turntable
 from maquette.checkpoints import checkpoints_in
 from maquette.distill import distill
@@ -157,7 +157,7 @@ def generate(
     if not folder.exists():
         # What can be refused is refused before the first folder is made.
         prior = _prior(prior, device)
-        prior.check(prompt)
+        beginning.check(prompt, recipe, prior)
     _make(folder)
     with folders.lock(folder):
         about = {"prompt": prompt, "seed": seed, "prior": named}

@@ -34,7 +34,7 @@ __all__ = [
     "recipe_names",
 ]
 
-DEFAULT_RECIPE = "sds"
+DEFAULT_RECIPE = "maquette"
 
 Size = Literal["paper", "small"]
 """``paper``: the paper's own numbers. ``small``: for the embedded prior and others of its kind."""
@@ -136,7 +136,8 @@ def find_prior(name: str, device: str = "cpu") -> Prior:
     """The prior called ``name``.
 
     Args:
-        name: ``embedded``, a folder in the diffusers layout, or ``path/to/file.py:function``.
+        name: ``embedded``, a folder in the diffusers layout or one that ``maquette prior
+            linearise`` made, or ``path/to/file.py:function``.
         device: where it shall live.
 
     Raises:
@@ -155,8 +156,12 @@ def find_prior(name: str, device: str = "cpu") -> Prior:
             raise InputError(f"{name} does not return a Prior but a {type(prior).__name__}")
         return prior
     if Path(name).is_dir():
+        from maquette.priors import linear_encoder
         from maquette.priors.stable_diffusion import StableDiffusion
 
+        behind = linear_encoder.prior_behind(Path(name))
+        if behind is not None:
+            return linear_encoder.load(Path(name), find_prior(behind, device))
         return StableDiffusion.load(name, device=device)
     raise InputError(
         f"There is no prior {name!r}",

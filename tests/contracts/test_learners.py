@@ -22,7 +22,7 @@ from maquette.history import Learner
 from maquette.inits.sphere import Sphere
 from maquette.ramps import constant
 from maquette.recipe import Recipe
-from maquette.recipes.sds import sds
+from maquette.recipes.dreamfusion import small
 from maquette.records import Outcome, Views
 from maquette.run import Run
 from maquette.scenes.growth import Growth
@@ -55,7 +55,7 @@ def made(part: type) -> Any:
 
 def resolved(role: str, part: type) -> Any:
     """The part as a step sees it."""
-    return getattr(dataclasses.replace(sds(), **{role: made(part)}).at(0), role)
+    return getattr(dataclasses.replace(small(), **{role: made(part)}).at(0), role)
 
 
 def outcome(step: int, count: int = 2) -> Outcome:
@@ -81,7 +81,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 def recipe(role: str, part: type) -> Recipe:
     """A small recipe with growth, so that what is remembered of Gaussians has to follow."""
     return dataclasses.replace(
-        sds(),
+        small(),
         **{role: made(part)},
         init=Sphere(count=20, radius=0.5),
         growth=Growth(gradient_threshold=0.0, every=2, cap=26, floor=10),
@@ -102,7 +102,7 @@ def test_roles_and_the_parts_in_them_are_these() -> None:
     assert set(LEARNERS) == set(PACKAGES)
     for role, part in FOUND:
         assert learners(recipe(role, part))[role] == made(part)
-    assert set(learners(sds())) == {"cameras", "timesteps"}
+    assert set(learners(small())) == {"cameras", "timesteps"}
 
 
 @each_learner

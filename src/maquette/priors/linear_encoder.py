@@ -24,7 +24,7 @@ from maquette.errors import CheckpointError, InputError, PriorError
 from maquette.priors.base import Prior
 from maquette.records import Condition, Render, Views
 
-__all__ = ["STABLE_DIFFUSION", "LinearEncoder", "fit", "load"]
+__all__ = ["STABLE_DIFFUSION", "LinearEncoder", "explained", "fit", "load", "prior_behind"]
 
 STABLE_DIFFUSION = (
     torch.tensor(
@@ -99,15 +99,21 @@ class LinearEncoder(Prior):
         encoder = " ".join(f"{value:.3f}" for value in values)
         return {**self.prior.fingerprint(), "linear_encoder": encoder}
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, named: str = "") -> None:
         """Write the matrix and the fingerprint of its prior to the sealed folder ``folder``.
+
+        Args:
+            folder: is made.
+            named: what the prior is found by, for whoever loads the folder as a prior.
 
         Raises:
             DiskError: it cannot be written.
         """
         tensors = {"weight": self.weight, "bias": self.bias}
         packed = safetensors.torch.save({k: v.cpu().contiguous() for k, v in tensors.items()})
-        store.write_sealed(folder, {TENSORS: packed}, {"prior": self.prior.fingerprint()})
+        store.write_sealed(
+            folder, {TENSORS: packed}, {"prior": self.prior.fingerprint(), "named": named}
+        )
 
 
 def load(folder: Path, prior: Prior) -> LinearEncoder:
@@ -129,6 +135,28 @@ def load(folder: Path, prior: Prior) -> LinearEncoder:
             "Fit one to this prior",
         )
     return LinearEncoder(prior, weight, bias)
+
+
+def prior_behind(folder: Path) -> str | None:
+    """What the prior of the linear encoder in ``folder`` is found by; None where none is there.
+
+    Raises:
+        CheckpointError: the folder is damaged.
+    """
+    if not (folder / TENSORS).is_file():
+        return None
+    named = store.read_sealed(folder)[0].get("named")
+    return named if isinstance(named, str) and named else None
+
+
+@torch.no_grad()
+def explained(encoder: LinearEncoder, pictures: Tensor) -> float:
+    """Share of the latents' variance around each channel's mean that the linear encoder gives."""
+    pairs = [_pairs(encoder.prior, some) for some in pictures.split(BATCH)]
+    colours, latents = (torch.cat(rows) for rows in zip(*pairs, strict=True))
+    given = colours @ encoder.weight.to(colours).T + encoder.bias.to(colours)
+    spread = (latents - latents.mean(0)).square().mean()
+    return 1.0 - ((given - latents).square().mean() / spread).item()
 
 
 @torch.no_grad()

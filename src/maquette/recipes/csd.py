@@ -16,8 +16,8 @@ from maquette.losses import Sparsity
 from maquette.objectives.csd import CSD
 from maquette.ramps import linear, steps
 from maquette.recipe import Recipe
-from maquette.recipes import _small
 from maquette.recipes._field import field_as_gaussians
+from maquette.recipes._small import shrunk
 from maquette.timesteps.uniform import Uniform as UniformTime
 
 CITE = """@misc{yu2023csd,
@@ -28,14 +28,13 @@ CITE = """@misc{yu2023csd,
   eprint = {2310.19415},
   archivePrefix = {arXiv},
 }"""
-PAPER = "Text-to-3D with classifier score distillation, Yu et al. 2023, arXiv 2310.19415"
 
 
 def csd() -> Recipe:
     """CSD in 10,000 steps of one view, half of them at less than half the noise."""
     return Recipe(
         name="csd",
-        paper=PAPER,
+        paper="Text-to-3D with classifier score distillation, Yu et al. 2023, arXiv 2310.19415",
         objective=CSD(weight="sigma_squared"),
         cameras=Uniform(elevation_deg=(-10.0, 45.0), distance=(1.5, 2.0), fov_y_deg=(40.0, 70.0)),
         timesteps=UniformTime(low=0.02, high=steps((0.0, 0.98), (0.5, 0.5))),
@@ -49,5 +48,5 @@ def csd() -> Recipe:
 
 
 def small() -> Recipe:
-    """CSD on the embedded prior, with the shared timesteps and backgrounds of ``_small.py``."""
-    return Recipe(name="csd", paper=PAPER, objective=CSD(), **_small.small())
+    """The same on the embedded prior."""
+    return shrunk(csd())
