@@ -52,41 +52,53 @@ INVERTED = (
         step_backwards=("ddim_step(x, eps, now, ahead)", "ddim_step(x, eps, ahead, now)"),
     )
     + faults_in(
-        "objectives/ism.py",
+        "objectives/inversion.py",
         "test_csd_and_ism_oracle",
         s_and_t_swapped_in_the_step=("ddim_step(x_s, eps_s, s, t)", "ddim_step(x_s, eps_s, t, s)"),
-        target_at_t=("(eps_t - eps_s))", "(eps_t - ask(prior, x_t, t, words.null)[0]))"),
+        x_t_is_x_s=("prior.schedule.ddim_step(x_s, eps_s, s, t))", "x_s)"),
+        asked_at_t=("(eps_s,) = ask(prior, x_s, s, null)", "(eps_s,) = ask(prior, x_s, t, null)"),
+    )
+    + faults_in(
+        "objectives/ism.py",
+        "test_csd_and_ism_oracle",
+        target_at_t=(
+            "(eps_t - path.eps_s))",
+            "(eps_t - prior.predict(path.x_t, t, [words.null])[0]))",
+        ),
         inverted_with_the_prompt=(
-            "(eps_s,) = ask(prior, x_s, s, words.null)",
-            "(eps_s,) = ask(prior, x_s, s, words.positive)",
+            "round(number(self.delta_t)), words.null, random)",
+            "round(number(self.delta_t)), words.positive, random)",
         ),
         weight_at_s=(
             "weight_at(self.weight, prior.schedule, t, latent)",
-            "weight_at(self.weight, prior.schedule, s, latent)",
+            "weight_at(self.weight, prior.schedule, path.s, latent)",
         ),
-        sign=("(eps_t - eps_s))", "(eps_s - eps_t))"),
+        sign=("(eps_t - path.eps_s))", "(path.eps_s - eps_t))"),
         without_its_factor=("weight = number(self.strength) * weight_at", "weight = weight_at"),
     )
     + faults_in(
         "objectives/tsm.py",
         "test_tsm",
-        mu_from_t=("mu = s + (self.lam * (t - s))", "mu = t - (self.lam * (t - s))"),
+        mu_from_t=(
+            "mu = path.s + (self.lam * (t - path.s))",
+            "mu = t - (self.lam * (t - path.s))",
+        ),
         conventions_swapped=(
             '{"paper": gamma, "code": (1 - gamma**2) ** 0.5}',
             '{"code": gamma, "paper": (1 - gamma**2) ** 0.5}',
         ),
         lam_without_root=("(1 - gamma**2) ** 0.5", "(1 - gamma**2)"),
         x_mu_labelled_t=(
-            "x_s[moved], eps_s[moved], s[moved], level)",
-            "x_s[moved], eps_s[moved], s[moved], level + 1)",
+            "ddim_step(start, eps, path.s[moved], level)",
+            "ddim_step(start, eps, path.s[moved], level + 1)",
         ),
         target_guided=(
             "(target[moved],) = ask(prior, x_mu, level, null.rows(moved))",
-            "(target[moved],) = ask(prior, x_mu, s[moved], null.rows(moved))",
+            "(target[moved],) = ask(prior, x_mu, path.s[moved], null.rows(moved))",
         ),
         x_t_from_x_mu=(
-            "eps_t = guided(prior, x_t, t, words",
-            "eps_t = guided(prior, x_s, t, words",
+            "eps_t = guided(prior, path.x_t, t, words",
+            "eps_t = guided(prior, path.x_s, t, words",
         ),
     )
 )

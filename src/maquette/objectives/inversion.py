@@ -7,6 +7,7 @@ Objectives that compare two points of one path (ISM, TSM) share the walk.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -18,7 +19,7 @@ from maquette.priors.base import Prior
 from maquette.randomness import Randomness
 from maquette.records import Condition
 
-__all__ = ["Convention", "first_level", "invert", "invert_from"]
+__all__ = ["Convention", "Interval", "first_level", "interval", "invert", "invert_from"]
 
 Convention = Literal["paper", "code"]
 """``paper``: walk from the clean latent. ``code``: from one noised a little, as LucidDreamer."""
@@ -34,6 +35,45 @@ CODE_OFFSET_NOISE = 0.1
 def first_level(convention: Convention) -> int:
     """The smallest t that an inverted latent may have: predictions below it are not defined."""
     return {"paper": 0, "code": CODE_START}[convention]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Two points of one inverted path, for each view.
+
+    Attributes:
+        s: the nearer timestep ``[B]``.
+        x_s: the latents there, ``[B, C, h, w]``.
+        eps_s: the unconditional prediction there.
+        x_t: the latents at the further timestep, one DDIM step on with ``eps_s``.
+    """
+
+    s: Tensor
+    x_s: Tensor
+    eps_s: Tensor
+    x_t: Tensor
+
+
+def interval(
+    prior: Prior,
+    latent: Tensor,
+    t: Tensor,
+    length: int,
+    null: Condition,
+    random: Randomness,
+    *,
+    stride: int,
+    convention: Convention,
+) -> Interval:
+    """The interval of ``length`` timesteps that ends at ``t`` ``[B]`` (LucidDreamer, equation 9).
+
+    ``s`` is held at the lowest level of the schedule, because no prediction exists for the clean
+    latent. Every evaluation is done once.
+    """
+    s = (t - length).clamp(min=first_level(convention))
+    x_s = invert(prior, latent, s, null, random, stride=stride, convention=convention)
+    (eps_s,) = ask(prior, x_s, s, null)
+    return Interval(s, x_s, eps_s, prior.schedule.ddim_step(x_s, eps_s, s, t))
 
 
 def invert(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from maquette.objectives.base import Objective
-from maquette.objectives.guidance import ask, guided
-from maquette.objectives.inversion import Convention, first_level, invert
+from maquette.objectives.guidance import guided
+from maquette.objectives.inversion import Convention, interval
 from maquette.objectives.weights import Weight, weight_at
 from maquette.priors.base import Prior
 from maquette.ramps import Number, number
@@ -51,18 +51,11 @@ class ISM(Objective):
         state: Mapping[str, Tensor],
         random: Randomness,
     ) -> Guidance:
-        s = (t - round(number(self.delta_t))).clamp(min=first_level(self.convention))
-        x_s = invert(
-            prior,
-            latent,
-            s,
-            words.null,
-            random,
+        path = interval(
+            *(prior, latent, t, round(number(self.delta_t)), words.null, random),
             stride=self.stride,
             convention=self.convention,
         )
-        (eps_s,) = ask(prior, x_s, s, words.null)
-        x_t = prior.schedule.ddim_step(x_s, eps_s, s, t)
-        eps_t = guided(prior, x_t, t, words, number(self.guidance_scale))
+        eps_t = guided(prior, path.x_t, t, words, number(self.guidance_scale))
         weight = number(self.strength) * weight_at(self.weight, prior.schedule, t, latent)
-        return Guidance.of(weight * (eps_t - eps_s))
+        return Guidance.of(weight * (eps_t - path.eps_s))

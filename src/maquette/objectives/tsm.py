@@ -10,7 +10,7 @@ from torch import Tensor
 from maquette.errors import InputError
 from maquette.objectives.base import Objective
 from maquette.objectives.guidance import ask, guided
-from maquette.objectives.inversion import Convention, first_level, invert
+from maquette.objectives.inversion import Convention, Interval, interval
 from maquette.objectives.weights import Weight, weight_at
 from maquette.priors.base import Prior
 from maquette.ramps import Number, number
@@ -69,32 +69,24 @@ class TSM(Objective):
         state: Mapping[str, Tensor],
         random: Randomness,
     ) -> Guidance:
-        s = (t - round(number(self.delta_t))).clamp(min=first_level(self.convention))
-        x_s = invert(
-            prior,
-            latent,
-            s,
-            words.null,
-            random,
+        path = interval(
+            *(prior, latent, t, round(number(self.delta_t)), words.null, random),
             stride=self.stride,
             convention=self.convention,
         )
-        (eps_s,) = ask(prior, x_s, s, words.null)
-        x_t = prior.schedule.ddim_step(x_s, eps_s, s, t)
-        eps_t = guided(prior, x_t, t, words, number(self.guidance_scale))
-        mu = s + (self.lam * (t - s)).round().to(s.dtype)
-        target = _step_and_ask(prior, x_s, eps_s, s, mu, words.null)
+        eps_t = guided(prior, path.x_t, t, words, number(self.guidance_scale))
+        mu = path.s + (self.lam * (t - path.s)).round().to(path.s.dtype)
+        target = _step_and_ask(prior, path, mu, words.null)
         weight = number(self.strength) * weight_at(self.weight, prior.schedule, t, latent)
         return Guidance.of(weight * (eps_t - target))
 
 
-def _step_and_ask(
-    prior: Prior, x_s: Tensor, eps_s: Tensor, s: Tensor, mu: Tensor, null: Condition
-) -> Tensor:
+def _step_and_ask(prior: Prior, path: Interval, mu: Tensor, null: Condition) -> Tensor:
     """``eps(x_mu, mu, null)``; views whose ``mu`` is ``s`` keep the answer that they have."""
-    target, moved = eps_s.clone(), mu != s
+    target, moved = path.eps_s.clone(), mu != path.s
     if bool(moved.any()):
         level = mu[moved]
-        x_mu = prior.schedule.ddim_step(x_s[moved], eps_s[moved], s[moved], level)
+        start, eps = path.x_s[moved], path.eps_s[moved]
+        x_mu = prior.schedule.ddim_step(start, eps, path.s[moved], level)
         (target[moved],) = ask(prior, x_mu, level, null.rows(moved))
     return target
