@@ -3,29 +3,36 @@
 SDS with a noise level that falls, on views and with gradients that know of their region, and with
 clipped pixels:
 
-- of CoGrad3D the regions that converge badly are looked at more often, and what neighbouring views
-  asked for is added at right angles. It costs no evaluation. With 36 regions instead of 180, each
-  is seen often enough in a short run to have a history.
-- of PGC no pixel pulls harder than a threshold, 0.5, which cuts about one pixel in ten of the
+- CoGrad3D: regions that converge badly are looked at more often, and what neighbouring views asked
+  for is added at right angles. Neither costs an evaluation. With 36 regions instead of 180, each is
+  seen often enough in a short run to have a history.
+- PGC: no pixel pulls harder than a threshold, 0.5 here, which cuts the strongest tenth of the
   embedded prior's.
-- of Dreamer XL and LucidDreamer the range of timesteps that falls as the run goes on, down to
-  little noise. Their inverted paths are not taken: for the evaluations of one inverted view SDS
-  looks twice, and that is worth more.
-- of PTD the beginning: no timestep is held back while first renders are far from the prior's law,
-  and fine ones come last. Forming a path is not taken: it costs as much as a tenth of the run, and
-  the assets of runs with the same number of evaluations were no better for it.
+- Dreamer XL: the range of timesteps falls and closes as the run goes on. Its inverted path is not
+  taken: for the evaluations of one inverted view SDS looks more than twice, and that is worth more.
+- PTD: first renders are far from what the prior knows, the more so at little noise. There are no
+  timesteps below a half of the schedule at first, so that the prior is asked where it still answers
+  soundly. A path is not formed: it costs a sixth of a short run, and did not give that back.
 
-Two regularisers keep what is there solid, and nothing else there.
+Two views a step and twice the steps do more than four views for the same number of evaluations. Two
+regularisers keep what is there solid, and nothing else there. ``docs/results.md`` has the figures.
 """
+
+from typing import Any
 
 from maquette.cameras.adaptive import AdaptiveRegions
 from maquette.gradients.fusion import OrthogonalFusion
 from maquette.gradients.pixel import ClipByNorm
 from maquette.history import Regions
+from maquette.losses import AlphaEntropy, Sparsity
 from maquette.objectives.sds import SDS
+from maquette.priors.text import Sectors
+from maquette.ramps import linear
 from maquette.recipe import Recipe
+from maquette.recipes._lucid import lucid
 from maquette.recipes._small import GUIDANCE_SCALE
 from maquette.recipes._small import small as shared
+from maquette.timesteps.uniform import Uniform as UniformTime
 
 CITE = """@misc{maquette2026,
   title = {Maquette: Score Distillation with Known Answers},
@@ -36,15 +43,47 @@ CITE = """@misc{maquette2026,
 
 
 def maquette() -> Recipe:
-    """SDS with omega 7.5 in 300 steps of four views."""
+    """SDS with omega 101 in 2500 steps of two views of 512 pixels, for Stable Diffusion's like.
+
+    Its numbers are those of the papers: LucidDreamer's scene, growth and rates, PGC's guidance and
+    threshold. It has never met such a prior, because none is at hand where it was made.
+    """
+    regions = Regions(elevation_deg=(-15.0, 60.0), distance=(3.5, 5.0), azimuths=12, distances=1)
+    return _recipe(
+        AdaptiveRegions(regions=regions, fov_y_deg=(16.0, 34.0)),
+        guidance_scale=101.0,
+        threshold=0.1,
+        settings=lucid(2500, growth_end=1500) | {"prompting": Sectors(60.0)},
+    )
+
+
+def small() -> Recipe:
+    """SDS with omega 7.5 in 500 steps of two views, for the embedded prior."""
     regions = Regions(elevation_deg=(-10.0, 60.0), distance=(3.0, 3.6), azimuths=12, distances=1)
-    settings = shared()
-    settings["cameras"] = AdaptiveRegions(regions=regions, fov_y_deg=(34.0, 39.0))
+    settings = shared() | {"steps": 500}
+    cameras = AdaptiveRegions(regions=regions, fov_y_deg=(34.0, 39.0))
+    return _recipe(cameras, guidance_scale=GUIDANCE_SCALE, threshold=0.5, settings=settings)
+
+
+def _recipe(
+    cameras: AdaptiveRegions,
+    *,
+    guidance_scale: float,
+    threshold: float,
+    settings: dict[str, Any],
+) -> Recipe:
+    """The recipe; its regularisers are in proportion to what a pixel may pull at most."""
+    settings |= {
+        "cameras": cameras,
+        "timesteps": UniformTime(low=linear(0.5, 0.02), high=linear(0.98, 0.2)),
+        "losses": (AlphaEntropy(weight=40 * threshold), Sparsity(weight=20 * threshold)),
+        "views": 2,
+    }
     return Recipe(
         name="maquette",
         paper="The Maquette authors' own, after PGC, Dreamer XL, PTD and CoGrad3D",
-        objective=SDS(guidance_scale=GUIDANCE_SCALE),
-        gradients=(ClipByNorm(threshold=0.5, norm="l2"),),
-        fusion=OrthogonalFusion(regions=regions),
+        objective=SDS(guidance_scale=guidance_scale),
+        gradients=(ClipByNorm(threshold=threshold, norm="l2"),),
+        fusion=OrthogonalFusion(regions=cameras.regions),
         **settings,
     )
