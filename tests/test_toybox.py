@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from maquette.camera import camera_from_world, intrinsics_from_fov, orbit_pose, pixel_rays
+from maquette.cli import main
 from maquette.toybox import captions, show, world
 from maquette.toybox.captions import VIEWS, Description, caption, descriptions, held_out, parse
 from maquette.toybox.colours import COLOURS
@@ -345,3 +346,11 @@ def test_contact_sheet_shows_every_kind(tmp_path):
         assert sheet.width == 3 * (4 * 24 + 6)
         assert sheet.height == -(-len(KINDS) // 3) * (24 + 14)
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
+
+
+def test_contact_sheet_is_a_command(tmp_path, capsys):
+    target = tmp_path / "toys.png"
+    assert main(["toybox", "show", "--out", str(target), "--size", "16"]) == 0
+    assert capsys.readouterr().out == f"{target}\n"
+    assert target.read_bytes().startswith(b"\x89PNG")
+    assert main(["toybox", "show", "--out", str(target), "--columns", "0"]) == 2
