@@ -7,8 +7,7 @@ Objectives that compare two points of one path (ISM, TSM) share the walk.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,8 +36,7 @@ def first_level(convention: Convention) -> int:
     return {"paper": 0, "code": CODE_START}[convention]
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """Two points of one inverted path, for each view.
 
     Attributes:
