@@ -10,9 +10,10 @@ clipped pixels:
   embedded prior's.
 - Dreamer XL: the range of timesteps falls and closes as the run goes on. Its inverted path is not
   taken: for the evaluations of one inverted view SDS looks more than twice, and that is worth more.
-- PTD: first renders are far from what the prior knows, the more so at little noise. There are no
-  timesteps below a half of the schedule at first, so that the prior is asked where it still answers
-  soundly. A path is not formed: it costs a sixth of a short run, and did not give that back.
+- PTD: first renders are far from what the prior knows, the more so at little noise. At first there
+  are no timesteps below four fifths of the schedule, so that the prior is asked where it still
+  answers soundly. A path is not formed: it costs a sixth of a short run and does not give that
+  back.
 
 Two views a step and twice the steps do more than four views for the same number of evaluations. Two
 regularisers keep what is there solid, and nothing else there. ``docs/results.md`` has the figures.
@@ -75,7 +76,7 @@ def _recipe(
     """The recipe; its regularisers are in proportion to what a pixel may pull at most."""
     settings |= {
         "cameras": cameras,
-        "timesteps": UniformTime(low=linear(0.5, 0.02), high=linear(0.98, 0.2)),
+        "timesteps": UniformTime(low=linear(0.8, 0.02), high=linear(0.98, 0.2)),
         "losses": (AlphaEntropy(weight=40 * threshold), Sparsity(weight=20 * threshold)),
         "views": 2,
     }
