@@ -16,7 +16,7 @@ ROOT = Path(maquette.__file__).parent
 FLOORS = [
     "camera checks errors history noise projections ramps randomness records store",
     "cameras gradients inits losses objectives optimiser priors render scenes timesteps",
-    "beginning checkpoints costs distill overrides recipe run sampling serial",
+    "beginning checkpoints costs distill overrides recipe rehearsal run sampling serial",
     "export metrics recipes toybox",
     "assets comparison doctor folders generation imaging journal lookup run_folder signals "
     "sweep viewer",

@@ -73,6 +73,7 @@ def regressors(prior: Bent, given: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return torch.cat([colours, torch.ones(len(colours), 1)], 1).numpy(), latents.numpy()
 
 
+@pytest.mark.oracles
 def test_an_affine_encoder_is_found_exactly():
     fitted = fit(Bent(), pictures(), ridge=0.0)
     torch.testing.assert_close(fitted.weight, WEIGHT, rtol=0, atol=1e-13)
@@ -81,6 +82,7 @@ def test_an_affine_encoder_is_found_exactly():
     torch.testing.assert_close(fitted.encode(new), Bent().encode(new), rtol=0, atol=1e-13)
 
 
+@pytest.mark.oracles
 @pytest.mark.parametrize("ridge", [0.0, 1e-4, 0.03, 10.0])
 def test_the_fit_is_ridge_regression(ridge):
     prior, given = Bent(bend=0.3), pictures(20)
@@ -117,6 +119,7 @@ def test_pictures_of_one_colour_leave_the_smallest_matrix():
     torch.testing.assert_close(fitted.encode(grey), Bent().encode(grey), rtol=0, atol=1e-12)
 
 
+@pytest.mark.oracles
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (16, 8), (4, 4)])
 def test_the_gradient_on_the_pixels_is_the_matrix_transposed(height, width):
     linear, g = LinearEncoder(Bent(), WEIGHT, BIAS), numbers(2, 5, 4, 4, seed=5)

@@ -124,7 +124,7 @@ ANALYTIC = faults_in(
 ) + faults_in(
     "priors/linear_encoder.py",
     "test_pgc",
-    matrix_transposed_in_the_fit=("mean_latent - weight @ mean_colour", "mean_latent"),
+    offset_without_the_mean_colour=("mean_latent - weight @ mean_colour", "mean_latent"),
 )
 
 FOUNDATIONS = [*NOISE, *GUIDANCE, *TEXT, *WEIGHTS, *ANALYTIC]

@@ -16,7 +16,7 @@ from maquette.randomness import Randomness
 from maquette.recipe import Recipe
 from maquette.records import Words
 
-__all__ = ["evaluations_before", "evaluations_per_step", "steps_within"]
+__all__ = ["evaluations_before", "evaluations_per_step", "steps_within", "without_network"]
 
 SAMPLES = 16
 """Steps that are tried, evenly over the run."""
@@ -30,8 +30,7 @@ def evaluations_per_step(recipe: Recipe) -> float:
     its answer, and one for its step of training, of which the backward pass does not count.
     """
     prior = Counting(GaussianMixture.from_pictures({"": torch.zeros(4, 4, 3)}))
-    if isinstance(recipe.objective, VSD) and isinstance(recipe.objective.student, LoRA):
-        recipe = replace(recipe, objective=replace(recipe.objective, student=_Asking()))
+    recipe = without_network(recipe)
     state = recipe.objective.init(prior)
     for sample in range(SAMPLES):
         place = round(sample / (SAMPLES - 1) * (recipe.steps - 1))
@@ -42,6 +41,14 @@ def evaluations_per_step(recipe: Recipe) -> float:
         latent = torch.zeros(now.views, *prior.latent_shape)
         state = now.objective.gradient(prior, latent, t, words, state, random).state
     return prior.evaluations / SAMPLES
+
+
+def without_network(recipe: Recipe) -> Recipe:
+    """``recipe`` with a student that asks as often as its own and adapts no network."""
+    objective = recipe.objective
+    if isinstance(objective, VSD) and isinstance(objective.student, LoRA):
+        return replace(recipe, objective=replace(objective, student=_Asking()))
+    return recipe
 
 
 def evaluations_before(recipe: Recipe) -> int:

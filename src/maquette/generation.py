@@ -26,6 +26,7 @@ from maquette.overrides import override
 from maquette.priors.base import Prior
 from maquette.recipe import Recipe
 from maquette.records import Report
+from maquette.rehearsal import rehearse
 from maquette.run import Run
 from maquette.run_folder import (
     CHECKPOINTS,
@@ -156,6 +157,7 @@ def generate(
     watch = watch or Watch()
     if not folder.exists():
         # What can be refused is refused before the first folder is made.
+        rehearse(recipe)
         prior = _prior(prior, device)
         beginning.check(prompt, recipe, prior)
     _make(folder)

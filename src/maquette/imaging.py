@@ -25,6 +25,7 @@ from maquette.overrides import override
 from maquette.priors.base import Prior
 from maquette.recipe import Recipe
 from maquette.records import Render, Report
+from maquette.rehearsal import rehearse
 from maquette.run import Run
 from maquette.scenes.base import Scene
 from maquette.signals import Signals, Stopped
@@ -107,6 +108,7 @@ def image(
         recipe, prior = lookup.recipe_for(recipe, prior, size, device)
     # Once before the prior is loaded, so that what can be refused is refused at once.
     form = _image_form(recipe, pixels, steps, settings)
+    rehearse(form)
     prior = lookup.find_prior(prior, device) if isinstance(prior, str) else prior
     if pixels is None:
         form = _image_form(recipe, prior.image_size, steps, settings)

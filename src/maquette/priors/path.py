@@ -145,9 +145,11 @@ class Fading(Tracing):
     progress: Number = linear(0.0, 1.0, finish=0.2)
     """p; the paper's path lasts 1000 of LucidDreamer's 5000 steps."""
     power: float = 0.3
-    """The paper's C."""
+    """The paper's C, above 0."""
 
     def place(self, checkpoints: int) -> tuple[int, float]:
+        if not self.power > 0:
+            raise InputError(f"A path cannot fade with power {self.power}", "Give one above 0")
         return checkpoints, 1.0 - _share(self.progress) ** self.power
 
 
