@@ -71,7 +71,7 @@ def is_killed(place: Path, mutant: Mutant) -> bool:
         raise SystemExit(f"{mutant.name}: {mutant.old!r} stands {text.count(mutant.old)} times")
     file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
     try:
-        near = [f"tests/oracles/{name}.py" for name in mutant.tests]
+        near = [f"tests/{name}.py" for name in mutant.tests]
         return run_oracles(place, near) == FAILED or run_oracles(place, ["tests"]) == FAILED
     finally:
         file.write_text(text, encoding="utf-8")

@@ -36,6 +36,7 @@ def pefts(prior: StableDiffusion, weights: dict[str, Tensor], scale: float) -> S
     return StableDiffusion(unet, *parts, prior.prediction_type, "theirs")
 
 
+@pytest.mark.oracles
 @pytest.mark.parametrize("scale", [1.0, 0.3, -2.0])
 @pytest.mark.parametrize("head", ["epsilon", "v_prediction", "sample"])
 def test_the_answers_are_those_of_peft(head, scale):
@@ -58,6 +59,7 @@ def test_every_projection_of_peft_is_adapted_and_no_other():
     assert len(wrapped) >= 8
 
 
+@pytest.mark.oracles
 def test_the_answers_are_those_of_added_weights():
     prior, scale = attending(), 0.7
     weights, merged = weights_at_work(prior), attending()
@@ -69,6 +71,7 @@ def test_the_answers_are_those_of_added_weights():
     torch.testing.assert_close(ours, answer(merged, latent), rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.oracles
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_an_untrained_adapter_and_a_weight_of_zero_change_no_bit(dtype):
     prior = attending(dtype)
@@ -109,6 +112,7 @@ def test_the_network_is_left_as_it_was_also_by_a_fault():
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.oracles
 def test_poses_are_diffusers_class_embedding():
     from diffusers.models.embeddings import TimestepEmbedding
 
@@ -156,6 +160,7 @@ def test_a_student_knows_where_the_camera_stands():
     assert not torch.equal(answers, student.predict(prior, state, latent, T, other))
 
 
+@pytest.mark.oracles
 def test_adapters_add_up_whatever_wraps_the_prior():
     prior = attending()
     one, two = weights_at_work(prior, seed=1), weights_at_work(prior, seed=2)

@@ -6,8 +6,8 @@ from mutant_catalogue.mutant import faults_in
 
 NOISE = faults_in(
     "noise.py",
-    "test_parametrisations",
-    "test_analytic_prior",
+    "oracles/test_parametrisations",
+    "oracles/test_analytic_prior",
     sigma_without_root=(
         "return NoiseSchedule(bar.sqrt(), (1 - bar).sqrt())",
         "return NoiseSchedule(bar.sqrt(), 1 - bar)",
@@ -45,8 +45,8 @@ NOISE = faults_in(
 
 GUIDANCE = faults_in(
     "objectives/guidance.py",
-    "test_guidance_identities",
-    "test_guidance_variants",
+    "oracles/test_guidance_identities",
+    "oracles/test_guidance_variants",
     scale_in_dreamfusions_form=(
         "return eps_base + scale * (eps_text - eps_base)",
         "return eps_text + scale * (eps_text - eps_base)",
@@ -71,7 +71,7 @@ GUIDANCE = faults_in(
     ),
 ) + faults_in(
     "projections.py",
-    "test_guidance_variants",
+    "oracles/test_guidance_variants",
     projection_divided_by_a_norm=(
         "_dot(direction, direction).clamp(min=1)",
         "_dot(direction, direction).clamp(min=1).sqrt()",
@@ -84,7 +84,7 @@ GUIDANCE = faults_in(
 
 TEXT = faults_in(
     "priors/text.py",
-    "test_guidance_variants",
+    "oracles/test_guidance_variants",
     azimuth_beyond_a_turn=(
         "((azimuth_deg.double() + 180) % 360 - 180).abs()",
         "azimuth_deg.double().abs()",
@@ -98,7 +98,7 @@ TEXT = faults_in(
 
 WEIGHTS = faults_in(
     "objectives/weights.py",
-    "test_sds_oracle",
+    "oracles/test_sds_oracle",
     sigma_for_its_square=(
         "return sigma**2 / (alpha**2 + sigma**2)",
         "return sigma / (alpha**2 + sigma**2).sqrt()",
@@ -108,7 +108,7 @@ WEIGHTS = faults_in(
 
 ANALYTIC = faults_in(
     "priors/analytic.py",
-    "test_analytic_prior",
+    "oracles/test_analytic_prior",
     variance_without_alpha=(
         "spread = alpha**2 * variances + sigma**2",
         "spread = variances + sigma**2",
@@ -123,7 +123,7 @@ ANALYTIC = faults_in(
     ),
 ) + faults_in(
     "priors/linear_encoder.py",
-    "test_pgc",
+    "test_linear_encoder",
     offset_without_the_mean_colour=("mean_latent - weight @ mean_colour", "mean_latent"),
 )
 

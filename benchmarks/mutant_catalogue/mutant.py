@@ -15,7 +15,7 @@ class Mutant(NamedTuple):
         file: below ``src/maquette``.
         old: stands once in the file.
         new: what is put in its place.
-        tests: the files in ``tests/oracles`` that are asked first.
+        tests: the files below ``tests`` that are asked first, without their ending.
     """
 
     name: str

@@ -6,7 +6,7 @@ from mutant_catalogue.mutant import faults_in
 
 SDS = faults_in(
     "objectives/sds.py",
-    "test_sds_oracle",
+    "oracles/test_sds_oracle",
     sign=("(eps - noise))", "(noise - eps))"),
     without_the_noise=("(eps - noise))", "eps)"),
     another_noise_than_was_added=(
@@ -15,7 +15,7 @@ SDS = faults_in(
     ),
 ) + faults_in(
     "objectives/sjc.py",
-    "test_sjc_nfsd",
+    "oracles/test_sjc_nfsd",
     rho_squared=("(baseline - denoised) / rho)", "(baseline - denoised) / rho**2)"),
     sign=("(baseline - denoised) / rho)", "(denoised - baseline) / rho)"),
     noised_not_divided_by_alpha=("z = noised / schedule.alpha(t, latent)", "z = noised"),
@@ -23,12 +23,12 @@ SDS = faults_in(
 
 CLASSIFIERS = faults_in(
     "objectives/csd.py",
-    "test_csd_and_ism_oracle",
+    "oracles/test_csd_and_ism_oracle",
     sign=("(eps_text - eps_base))", "(eps_base - eps_text))"),
     text_alone=("(eps_text - eps_base))", "eps_text)"),
 ) + faults_in(
     "objectives/nfsd.py",
-    "test_sjc_nfsd",
+    "oracles/test_sjc_nfsd",
     switch_inclusive=("(t < number(self.switch_t))", "(t <= number(self.switch_t))"),
     switch_upside_down=("(t < number(self.switch_t))", "(t >= number(self.switch_t))"),
     text_against_the_negative_prompt=(
@@ -40,7 +40,7 @@ CLASSIFIERS = faults_in(
 INVERTED = (
     faults_in(
         "objectives/inversion.py",
-        "test_inversion_oracle",
+        "oracles/test_inversion_oracle",
         prediction_at_the_level_ahead=(
             "ask(prior, x, now.clamp(min=0), null.rows",
             "ask(prior, x, ahead.clamp(min=0), null.rows",
@@ -53,14 +53,14 @@ INVERTED = (
     )
     + faults_in(
         "objectives/inversion.py",
-        "test_csd_and_ism_oracle",
+        "oracles/test_csd_and_ism_oracle",
         s_and_t_swapped_in_the_step=("ddim_step(x_s, eps_s, s, t)", "ddim_step(x_s, eps_s, t, s)"),
         x_t_is_x_s=("prior.schedule.ddim_step(x_s, eps_s, s, t))", "x_s)"),
         asked_at_t=("(eps_s,) = ask(prior, x_s, s, null)", "(eps_s,) = ask(prior, x_s, t, null)"),
     )
     + faults_in(
         "objectives/ism.py",
-        "test_csd_and_ism_oracle",
+        "oracles/test_csd_and_ism_oracle",
         target_at_t=(
             "(eps_t - path.eps_s))",
             "(eps_t - prior.predict(path.x_t, t, [words.null])[0]))",
@@ -78,7 +78,7 @@ INVERTED = (
     )
     + faults_in(
         "objectives/tsm.py",
-        "test_tsm",
+        "oracles/test_tsm",
         mu_from_t=(
             "mu = path.s + (self.lam * (t - path.s))",
             "mu = t - (self.lam * (t - path.s))",
@@ -105,7 +105,7 @@ INVERTED = (
 
 SHIFTED = faults_in(
     "objectives/asd.py",
-    "test_asd",
+    "oracles/test_asd",
     target_without_the_prompt=("later, words.positive)", "later, words.null)"),
     shift_downwards=("torch.clamp(t + shift.clamp(min=0)", "torch.clamp(t - shift.clamp(min=0)"),
     latent_at_t_asked_at_later=(
@@ -115,7 +115,7 @@ SHIFTED = faults_in(
     sign=("(eps_t - eps_later))", "(eps_later - eps_t))"),
 ) + faults_in(
     "objectives/cds.py",
-    "test_cds",
+    "oracles/test_cds",
     sign=(
         "difference = eps_t - guided(prior, x_n, n, words, scale)",
         "difference = guided(prior, x_n, n, words, scale) - eps_t",
@@ -127,7 +127,7 @@ SHIFTED = faults_in(
 
 BALANCED = faults_in(
     "objectives/minimum_norm.py",
-    "test_bsd",
+    "oracles/test_bsd",
     shares_swapped=("return share * k + (1 - share) * d", "return share * d + (1 - share) * k"),
     not_clipped=("share = share.clamp(0, 1)", "share = share"),
     divided_by_a_length=(
@@ -136,7 +136,7 @@ BALANCED = faults_in(
     ),
 ) + faults_in(
     "objectives/bsd.py",
-    "test_bsd",
+    "oracles/test_bsd",
     alpha_bar_without_root=("alpha_bar.sqrt() * minimum_norm", "alpha_bar * minimum_norm"),
     noise_left_in=("residual = eps_base - noise", "residual = eps_base"),
     size_over_the_batch=("residual.flatten(1).norm(dim=1).reshape(sigma.shape)", "residual.norm()"),
@@ -144,7 +144,7 @@ BALANCED = faults_in(
 
 HIFA = faults_in(
     "objectives/hifa.py",
-    "test_hifa",
+    "oracles/test_hifa",
     sign=("gradient = latent - denoised", "gradient = denoised - latent"),
     fresh_noise_without_eta=("share = eta * (1 - ", "share = (1 - "),
     rho_upside_down=(
@@ -160,7 +160,7 @@ HIFA = faults_in(
 STUDENTS = (
     faults_in(
         "objectives/vsd.py",
-        "test_vsd",
+        "oracles/test_vsd",
         sign=("weight * (eps - own)", "weight * (own - eps)"),
         student_asked_without_noise=(
             "predict(prior, state, noised, t, words)",
@@ -174,7 +174,7 @@ STUDENTS = (
     )
     + faults_in(
         "priors/low_rank.py",
-        "test_vsd",
+        "test_lora",
         adapter_without_its_weight=(
             "(scale * linear(linear(x, down), up))",
             "(linear(linear(x, down), up))",
@@ -183,7 +183,7 @@ STUDENTS = (
     )
     + faults_in(
         "priors/lora.py",
-        "test_vsd",
+        "oracles/test_vsd",
         noise_for_every_head=(
             'return clean if network.prediction_type == "sample" else noise',
             "return noise",
@@ -191,7 +191,7 @@ STUDENTS = (
     )
     + faults_in(
         "priors/path.py",
-        "test_vsd",
+        "test_path",
         power_of_what_is_left=(
             "1.0 - _share(self.progress) ** self.power",
             "(1.0 - _share(self.progress)) ** self.power",
@@ -207,7 +207,7 @@ STUDENTS = (
     )
     + faults_in(
         "metrics/field_matching.py",
-        "test_field_matching",
+        "oracles/test_field_matching",
         eps_for_score=("(off / prior.schedule.sigma(t, off))", "off"),
         density_twice_as_narrow=("(2 * s.flatten().square())", "s.flatten().square()"),
         references_without_alpha=("(row - a * known)", "(row - known)"),

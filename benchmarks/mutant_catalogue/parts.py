@@ -7,7 +7,7 @@ from mutant_catalogue.mutant import faults_in
 PIXELS = (
     faults_in(
         "gradients/pixel.py",
-        "test_pgc",
+        "oracles/test_pgc",
         pngd_without_the_threshold_below=(
             "(bound / (_norm(pixel_gradient, self.norm) + bound))",
             "(bound / _norm(pixel_gradient, self.norm).clamp(min=1e-9))",
@@ -25,7 +25,7 @@ PIXELS = (
     )
     + faults_in(
         "gradients/depth.py",
-        "test_pgc",
+        "oracles/test_pgc",
         code_bound_without_the_scale=("bound = factor * scale", "bound = factor"),
         paper_factor_after_the_cut=(
             "(factor * pixel_gradient).clamp(-scale, scale)",
@@ -34,8 +34,8 @@ PIXELS = (
     )
     + faults_in(
         "distill.py",
-        "test_pgc",
-        "test_linear_renderers",
+        "oracles/test_pgc",
+        "oracles/test_linear_renderers",
         clipped_on_the_latents=(
             "torch.autograd.grad(latents, pixels, guidance.gradient)",
             "torch.autograd.grad(latents, pixels, guidance.gradient.clamp(-0.1, 0.1))",
@@ -49,7 +49,7 @@ PIXELS = (
 
 TIME = faults_in(
     "timesteps/dreamtime.py",
-    "test_dreamtime",
+    "oracles/test_dreamtime",
     summed_from_below=("weight.flip(0).cumsum(0).flip(0)", "weight.cumsum(0)"),
     preference_without_half=("nearness = -0.5 *", "nearness = -1.0 *"),
     weight_without_rho=("return levels, rho * nearness.exp()", "return levels, nearness.exp()"),
@@ -58,8 +58,8 @@ TIME = faults_in(
 REGIONS = (
     faults_in(
         "history.py",
-        "test_cograd3d",
-        "test_cograd3d_fusion",
+        "oracles/test_cograd3d",
+        "oracles/test_cograd3d_fusion",
         average_forgets_what_it_should_keep=(
             "decay * kept + (1.0 - decay) * newest",
             "(1.0 - decay) * kept + decay * newest",
@@ -77,7 +77,7 @@ REGIONS = (
     )
     + faults_in(
         "cameras/adaptive.py",
-        "test_cograd3d",
+        "oracles/test_cograd3d",
         temperature_upside_down=(
             "convergence(state, self.stability) / temperature",
             "convergence(state, self.stability) * temperature",
@@ -87,7 +87,7 @@ REGIONS = (
     )
     + faults_in(
         "timesteps/regional.py",
-        "test_cograd3d",
+        "oracles/test_cograd3d",
         baseline_upwards=(
             "snr[-1] + progress * (snr[0] - snr[-1])",
             "snr[0] + progress * (snr[-1] - snr[0])",
@@ -107,7 +107,7 @@ REGIONS = (
     )
     + faults_in(
         "gradients/fusion.py",
-        "test_cograd3d_fusion",
+        "oracles/test_cograd3d_fusion",
         not_projected=("main + perpendicular(added, main)", "main + added"),
         projected_on_the_neighbours=(
             "main + perpendicular(added, main)",
