@@ -15,9 +15,13 @@ from maquette.toybox.colours import Rgb
 
 __all__ = [
     "BOX",
+    "CHECKERED",
     "CONE",
     "ELLIPSOID",
     "FEATURES",
+    "PLAIN",
+    "SPOTTED",
+    "STRIPED",
     "Primitive",
     "Vector",
     "box",
@@ -31,15 +35,16 @@ __all__ = [
 
 Vector = tuple[float, float, float]
 ELLIPSOID, BOX, CONE = 0, 1, 2
+PLAIN, STRIPED, SPOTTED, CHECKERED = 0, 1, 2, 3
 # Columns of a packed row: shape, centre (3), world_from_local rotation (9, row-major), half sizes
-# (3), taper (2), colour (3).
-FEATURES = 21
+# (3), taper (2), colour (3), pattern, its colour (3), its period, shine.
+FEATURES = 27
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Primitive:
-    """One solid of one colour.
+    """One solid of one colour, with marks of another on it where it has a pattern.
 
     Attributes:
         shape: ``ELLIPSOID``, ``BOX`` or ``CONE``.
@@ -49,6 +54,10 @@ class Primitive:
         rotation: ``world_from_local``, nine numbers, row-major.
         taper: scale of the upper face against the lower one along local x and y, each in [0, 1];
             a cone uses the first for both.
+        pattern: ``PLAIN``, ``STRIPED``, ``SPOTTED`` or ``CHECKERED``.
+        pattern_colour: sRGB of the pattern's marks.
+        period: of the pattern, world units.
+        shine: how much of the light a highlight adds, in [0, 1].
     """
 
     shape: int
@@ -57,6 +66,10 @@ class Primitive:
     colour: Rgb
     rotation: tuple[float, ...] = _IDENTITY
     taper: tuple[float, float] = (1.0, 1.0)
+    pattern: int = PLAIN
+    pattern_colour: Rgb = (0.0, 0.0, 0.0)
+    period: float = 0.34
+    shine: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.sizes) <= 0:
@@ -134,7 +147,13 @@ def rod(
 
 def pack(primitives: Sequence[Primitive]) -> np.ndarray:
     """Primitives as one array ``[P, FEATURES]`` float32, the form the tracer reads."""
-    rows = [(p.shape, *p.centre, *p.rotation, *p.sizes, *p.taper, *p.colour) for p in primitives]
+    rows = [
+        (
+            *(p.shape, *p.centre, *p.rotation, *p.sizes, *p.taper, *p.colour),
+            *(p.pattern, *p.pattern_colour, p.period, p.shine),
+        )
+        for p in primitives
+    ]
     return np.array(rows, np.float32).reshape(len(rows), FEATURES)
 
 

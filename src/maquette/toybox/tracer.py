@@ -166,8 +166,32 @@ def _rectangle(row, pose, k, width, height):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _nearest(primitives, pose, k, width, height, side, depth, owner, normals):
-    """Fill each sub-pixel's nearest depth, its primitive and its unit world normal."""
+def _is_marked(row, o, d, t):
+    """Whether the pattern of a primitive marks the point o + t d of its canonical solid."""
+    pattern = int(row[21])
+    if pattern == 0:
+        return False
+    x = (o[0] + t * d[0]) * row[13] / row[25]
+    y = (o[1] + t * d[1]) * row[14] / row[25]
+    z = (o[2] + t * d[2]) * row[15] / row[25]
+    if pattern == 1:
+        return int(math.floor(2 * z + np.float32(0.5))) % 2 != 0
+    if pattern == 3:
+        # Off the middle, so that a flat face does not lie on the border of two cells.
+        parity = math.floor(2 * x + np.float32(0.37)) + math.floor(2 * y + np.float32(0.37))
+        return int(parity + math.floor(2 * z + np.float32(0.37))) % 2 != 0
+    # Balls on a body-centred lattice, as whichever of its two cubic halves is nearer has them.
+    first = (x - math.floor(x + np.float32(0.5))) ** 2
+    first += (y - math.floor(y + np.float32(0.5))) ** 2 + (z - math.floor(z + np.float32(0.5))) ** 2
+    second = (x - math.floor(x) - np.float32(0.5)) ** 2
+    second += (y - math.floor(y) - np.float32(0.5)) ** 2
+    second += (z - math.floor(z) - np.float32(0.5)) ** 2
+    return min(first, second) < np.float32(0.36) ** 2
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _nearest(primitives, pose, k, width, height, side, depth, owner, normals, marked):
+    """Fill each sub-pixel's nearest depth, its primitive, its unit normal, and whether marked."""
     grid, origin = np.empty((3, 3), np.float32), np.empty(3, np.float32)
     o, d, n = np.empty(3, np.float32), np.empty(3, np.float32), np.empty(3, np.float32)
     world = np.empty(3, np.float32)
@@ -192,6 +216,7 @@ def _nearest(primitives, pose, k, width, height, side, depth, owner, normals):
                 if z < _NEAR or z >= depth[sub_y, sub_x]:
                     continue
                 depth[sub_y, sub_x], owner[sub_y, sub_x] = z, index
+                marked[sub_y, sub_x] = _is_marked(row, o, d, t)
                 # A normal maps with the inverse stretch, then turns with the primitive.
                 total = np.float32(0)
                 for i in range(3):
@@ -204,8 +229,39 @@ def _nearest(primitives, pose, k, width, height, side, depth, owner, normals):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
+def _highlight(n, light, pose, x, y):
+    """Blinn's highlight for a normal seen along the ray (x, y, 1) of the camera."""
+    length, total = np.float32(0), np.float32(0)
+    for i in range(3):
+        ray = pose[i, 0] * x + pose[i, 1] * y + pose[i, 2]
+        length += ray * ray
+    scale = np.float32(1) / math.sqrt(length)
+    cosine = np.float32(0)
+    for i in range(3):
+        ray = pose[i, 0] * x + pose[i, 1] * y + pose[i, 2]
+        half = light[i] - ray * scale
+        cosine += n[i] * half
+        total += half * half
+    cosine = max(cosine / math.sqrt(max(total, _TINY)), np.float32(0))
+    return cosine**24
+
+
+@njit(cache=True, nogil=True, fastmath=True)
 def _resolve(
-    primitives, side, light, ambient, sub_depth, owner, sub_normals, colour, alpha, depth, normals
+    primitives,
+    pose,
+    k,
+    side,
+    light,
+    ambient,
+    sub_depth,
+    owner,
+    sub_normals,
+    marked,
+    colour,
+    alpha,
+    depth,
+    normals,
 ):
     """Shade the sub-pixels and average them into pixels."""
     share = np.float32(1) / (side * side)
@@ -220,11 +276,19 @@ def _resolve(
                 lambert = max(n[0] * light[0] + n[1] * light[1] + n[2] * light[2], np.float32(0))
                 sky = np.float32(0.5) + np.float32(0.5) * n[2]
                 lit = np.float32(0.8) * lambert + np.float32(0.2) * sky
-                shade = (ambient + (np.float32(1) - ambient) * lit) * share
+                shade = ambient + (np.float32(1) - ambient) * lit
                 hits += 1
                 depth[y, x] += sub_depth[v, u]
+                row = primitives[owner[v, u]]
+                gloss = row[26]
+                if gloss > 0:
+                    ray_y = ((v + np.float32(0.5)) / side - k[1, 2]) / k[1, 1]
+                    ray_x = ((u + np.float32(0.5)) / side - k[0, 2]) / k[0, 0]
+                    gloss *= _highlight(n, light, pose, ray_x, ray_y)
+                base = 22 if marked[v, u] else 18
                 for i in range(3):
-                    colour[y, x, i] += shade * primitives[owner[v, u], 18 + i]
+                    lit_colour = shade * row[base + i]
+                    colour[y, x, i] += (lit_colour + gloss * (np.float32(1) - lit_colour)) * share
                     normals[y, x, i] += n[i]
             if hits > 0:
                 alpha[y, x] = hits * share
@@ -249,7 +313,9 @@ def trace(
     """Trace packed primitives from one camera.
 
     The shaded value of a base colour is ``ambient + (1 - ambient) * (0.8 * lambert + 0.2 * sky)``,
-    with ``lambert = max(normal . light, 0)`` and ``sky = (1 + normal_z) / 2``.
+    with ``lambert = max(normal . light, 0)`` and ``sky = (1 + normal_z) / 2``. Where there is shine,
+    ``shine cosine^24`` of the way from there to white is added, the cosine being that of the normal
+    with the middle between light and eye.
 
     Args:
         primitives: ``[P, FEATURES]`` float32 from ``shapes.pack``.
@@ -275,11 +341,12 @@ def trace(
     sub_depth = np.full((height * side, width * side), _FAR, np.float32)
     owner = np.full((height * side, width * side), -1, np.int32)
     sub_normals = np.empty((height * side, width * side, 3), np.float32)
-    _nearest(rows, pose, k, width, height, side, sub_depth, owner, sub_normals)
+    marked = np.zeros((height * side, width * side), np.bool_)
+    _nearest(rows, pose, k, width, height, side, sub_depth, owner, sub_normals, marked)
     colour, normals = (np.zeros((height, width, 3), np.float32) for _ in range(2))
     alpha, depth = (np.zeros((height, width), np.float32) for _ in range(2))
     _resolve(
-        *(rows, side, light, np.float32(ambient), sub_depth, owner, sub_normals),
-        *(colour, alpha, depth, normals),
+        *(rows, pose, k, side, light, np.float32(ambient), sub_depth, owner, sub_normals),
+        *(marked, colour, alpha, depth, normals),
     )
     return Traced(colour, alpha, depth, normals)
