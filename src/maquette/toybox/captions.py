@@ -1,16 +1,31 @@
-"""Captions of the toy world, their inverse, and the colour pairs that training never sees."""
+"""Captions of the toy world, their inverse, and the combinations that training never sees."""
+
+from __future__ import annotations
 
 import hashlib
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from maquette.toybox.colours import COLOURS
+from maquette.toybox.finish import MATERIALS, PATTERNS, SIZES
 from maquette.toybox.kinds import KINDS
 
-__all__ = ["VIEWS", "VOCABULARY", "Description", "caption", "descriptions", "held_out", "parse"]
+__all__ = [
+    "FLAT",
+    "RELATIONS",
+    "VIEWS",
+    "VOCABULARY",
+    "Description",
+    "caption",
+    "descriptions",
+    "held_out",
+    "parse",
+]
 
 VIEWS = ("front", "side", "back", "overhead")
+RELATIONS = ("on", "beside")
+FLAT = ("table", "cube", "can")
+"""Kinds that something can stand on."""
 _HELD_OUT_SHARE = 0.15
 _HELD_OUT_KEY = b"maquette toy world, held-out colour pairs, 1"
 _KIND_WORDS = dict.fromkeys(word for name in KINDS for word in name.split())
@@ -18,86 +33,113 @@ VOCABULARY: tuple[str, ...] = (
     *("a", "an", "and", ",", "view"),
     *VIEWS,
     *COLOURS,
+    *PATTERNS,
+    *MATERIALS,
+    *SIZES,
+    *RELATIONS,
     *(word for word in _KIND_WORDS if word not in COLOURS),
 )
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a caption says about an object.
+    """What a caption says about an object, and about another one that it stands with.
 
     Attributes:
         kind: a name from ``KINDS``.
         colours: up to as many colour words as the kind has slots. One word on a kind with two slots
             means that both have this colour; none leaves the colours open.
+        pattern: of ``PATTERNS``, or none for a plain surface.
+        material: of ``MATERIALS``; none is the usual one.
+        size: of ``SIZES``; none is the usual one.
+        relation: of ``RELATIONS``, where there is a second object.
+        other: the second object, which has no further one.
 
     Raises:
-        ValueError: for an unknown kind or colour, more colours than slots, or one colour twice.
+        ValueError: for an unknown word, more colours than slots, one colour twice, half a relation,
+            or something on what nothing can stand on.
     """
 
     kind: str
     colours: tuple[str, ...] = ()
+    pattern: str = ""
+    material: str = ""
+    size: str = ""
+    relation: str = ""
+    other: Description | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"Unknown kind {self.kind!r}; the kinds are {', '.join(KINDS)}.")
+        _check("kind", self.kind, KINDS)
         for colour in self.colours:
-            if colour not in COLOURS:
-                raise ValueError(
-                    f"Unknown colour {colour!r}; the colours are {', '.join(COLOURS)}."
-                )
+            _check("colour", colour, COLOURS)
+        for name, table in (("pattern", PATTERNS), ("material", MATERIALS), ("size", SIZES)):
+            if getattr(self, name):
+                _check(name, getattr(self, name), table)
         slots = KINDS[self.kind].slots
         if len(self.colours) > slots:
             raise ValueError(f"A {self.kind} takes at most {slots} colours, got {self.colours}.")
         if len(self.colours) == 2 and self.colours[0] == self.colours[1]:
             raise ValueError(f"Say {self.colours[0]!r} once to colour the whole {self.kind}.")
+        if bool(self.relation) != (self.other is not None):
+            raise ValueError("A relation needs two objects.")
+        if self.other is not None:
+            _check("relation", self.relation, RELATIONS)
+            if self.other.other is not None:
+                raise ValueError("At most two objects stand together.")
+            if self.relation == "on" and self.other.kind not in FLAT:
+                raise ValueError(
+                    f"Nothing can stand on a {self.other.kind}, only on a {', '.join(FLAT)}."
+                )
+
+    @property
+    def alone(self) -> Description:
+        """The first object without the second."""
+        return replace(self, relation="", other=None)
+
+
+def _check(name: str, word: str, table: object) -> None:
+    known = list(table)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    if word not in known:
+        raise ValueError(f"Unknown {name} {word!r}; there are {', '.join(known)}.")
 
 
 def caption(description: Description, view: str | None = None) -> str:
-    """The caption, for example ``"a yellow and orange duck, side view"``."""
-    words = " ".join(filter(None, (" and ".join(description.colours), description.kind)))
-    article = "an" if words[0] in "aeiou" else "a"
-    return f"{article} {words}" + (f", {view} view" if view else "")
+    """The caption: ``"a shiny yellow and orange duck on a striped green table, side view"``."""
+    d = description
+    words = (d.size, d.material, d.pattern, " and ".join(d.colours), d.kind)
+    phrase = " ".join(filter(None, words))
+    phrase = f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+    if d.other is not None:
+        phrase = f"{phrase} {d.relation} {caption(d.other)}"
+    return phrase + (f", {view} view" if view else "")
 
 
 def parse(prompt: str) -> Description:
-    """The inverse of ``caption``; ignores upper case, the article and the view suffix.
+    """What an ordinary prompt describes; the inverse of ``caption``, and more (``wording.py``).
 
     Raises:
         ValueError: names the words that were not understood.
     """
-    text = re.sub(rf"\s*,?\s*({'|'.join(VIEWS)})\s+view\s*$", "", prompt.strip().lower())
-    words = text.rstrip(" .").split()
-    if words and words[0] in ("a", "an", "the"):
-        words = words[1:]
-    kind = next((n for n in (2, 1) if len(words) >= n and " ".join(words[-n:]) in KINDS), 0)
-    if kind == 0:
-        raise ValueError(
-            f"Found no known kind at the end of {prompt!r}; the kinds are {', '.join(KINDS)}."
-        )
-    name, words = " ".join(words[-kind:]), words[:-kind]
-    colours = tuple(words[::2])
-    unknown = [word for word in colours if word not in COLOURS]
-    unknown += [word for word in words[1::2] if word != "and"]
-    if unknown or (words and len(words) % 2 == 0):
-        culprits = " ".join(unknown or words)
-        raise ValueError(
-            f"Did not understand {culprits!r} in {prompt!r}; say 'a {name}', 'a red {name}' or"
-            f" 'a red and blue {name}' with colours from {', '.join(COLOURS)}."
-        )
-    return Description(name, colours)
+    from maquette.toybox.wording import understood
+
+    return understood(prompt)[0]
 
 
 def held_out(description: Description) -> bool:
-    """Whether this ordered colour pair of this kind is kept out of training.
+    """Whether an ordered colour pair, or a pattern, of this kind is kept out of training.
 
-    A keyed hash decides each pair by itself, so that new kinds and colours move no old pair across.
-    Descriptions without two different colours are never held out.
+    A keyed hash decides each by itself, so that new kinds and words move no old one across. With
+    two objects, either decides.
     """
-    if len(description.colours) != 2:
-        return False
-    text = "/".join((description.kind, *description.colours)).encode()
-    digest = hashlib.blake2b(text, key=_HELD_OUT_KEY, digest_size=8).digest()
+    d = description
+    if d.other is not None and held_out(d.other):
+        return True
+    pair = len(d.colours) == 2 and _is_kept_out(d.kind, *d.colours)
+    return pair or (bool(d.pattern) and _is_kept_out(d.kind, d.pattern))
+
+
+def _is_kept_out(*words: str) -> bool:
+    digest = hashlib.blake2b("/".join(words).encode(), key=_HELD_OUT_KEY, digest_size=8).digest()
     return int.from_bytes(digest, "big") < _HELD_OUT_SHARE * 2**64
 
 
@@ -114,8 +156,8 @@ def _descriptions(split: bool | None) -> tuple[Description, ...]:
 
 
 def descriptions(held_out: bool | None = None) -> list[Description]:
-    """All fully coloured descriptions in a fixed order; only one side of the split if asked.
+    """All fully coloured plain objects in a fixed order; only one side of the split if asked.
 
-    These have two different colours, or one colour where the kind has one slot.
+    These have two different colours, or one colour where the kind has one slot, and nothing else.
     """
     return list(_descriptions(held_out))

@@ -9,7 +9,7 @@ __all__ = ["MATERIALS", "PATTERNS", "SIZES", "finished", "marks_on"]
 
 PATTERNS: dict[str, int] = {"striped": STRIPED, "spotted": SPOTTED, "checkered": CHECKERED}
 MATERIALS: dict[str, float] = {"matte": 0.0, "shiny": 0.85}
-SIZES: dict[str, float] = {"small": 0.6, "big": 1.0}
+SIZES: dict[str, float] = {"small": 0.7, "big": 1.0}
 """Shares of an object's usual size; one that is not told has 0.95."""
 USUAL_SIZE = 0.95
 

@@ -7,6 +7,7 @@ one, and for each colour slot the right one of twelve.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +21,17 @@ from maquette.metrics.clip import Clip, clip_score, prepare
 from maquette.priors.embedded import check_files
 from maquette.priors.loading import load_module
 from maquette.records import Views
-from maquette.toybox.captions import VIEWS, VOCABULARY, Description, caption, descriptions, parse
+from maquette.toybox.captions import (
+    FLAT,
+    VIEWS,
+    VOCABULARY,
+    Description,
+    caption,
+    descriptions,
+    parse,
+)
 from maquette.toybox.colours import COLOURS
+from maquette.toybox.finish import MATERIALS, PATTERNS, SIZES
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.world import true_picture
 
@@ -35,7 +45,9 @@ class Verdict:
     Attributes:
         prompt_right: 1 where the right one of the candidate prompts scores highest.
         kind_right: 1 where the right kind does, the colours given.
-        colour_right: share of the colour slots that are right, the kind given.
+        colour_right: share of the colour slots that are right, of both objects where there are two,
+            all else given.
+        pattern_right: 1 where the right pattern, or none, scores highest, all else given.
         clip_score: 100 times the cosine with the prompt.
         view_right: 1 where the view word is right; NaN for objects without a front.
     """
@@ -43,6 +55,7 @@ class Verdict:
     prompt_right: Tensor
     kind_right: Tensor
     colour_right: Tensor
+    pattern_right: Tensor
     clip_score: Tensor
     view_right: Tensor
 
@@ -96,6 +109,7 @@ class Judge:
             right.double(),
             kind_right.double(),
             self._colours(features, description),
+            self._pattern(features, description),
             clip_score(self.clip, pictures, prompt).double(),
             self._views(pictures, description, views),
         )
@@ -111,16 +125,26 @@ class Judge:
         return (features @ self.clip.text_features(texts).T).argmax(dim=1)
 
     def _colours(self, features: Tensor, description: Description) -> Tensor:
-        slots = []
-        for slot, truth in enumerate(description.colours):
-            others = [c for c in COLOURS if c not in description.colours or c == truth]
-            texts = []
-            for colour in others:
-                colours = list(description.colours)
-                colours[slot] = colour
-                texts.append(caption(replace(description, colours=tuple(colours))))
-            slots.append((self._best(features, texts) == others.index(truth)).double())
+        slots = [
+            self._colour(features, description, slot) for slot in range(len(description.colours))
+        ]
+        if (other := description.other) is not None:
+            for slot in range(len(other.colours)):
+                place = [replace(description, other=d) for d in _recoloured(other, slot)]
+                slots.append(self._is_first(features, place))
         return torch.stack(slots).mean(0) if slots else torch.full((len(features),), torch.nan)
+
+    def _colour(self, features: Tensor, description: Description, slot: int) -> Tensor:
+        return self._is_first(features, _recoloured(description, slot))
+
+    def _pattern(self, features: Tensor, description: Description) -> Tensor:
+        others = [word for word in ("", *PATTERNS) if word != description.pattern]
+        changed = [replace(description, pattern=word) for word in others]
+        return self._is_first(features, [description, *changed])
+
+    def _is_first(self, features: Tensor, candidates: Sequence[Description]) -> Tensor:
+        """1 where the first of the candidates scores highest, ``[B]``."""
+        return (self._best(features, [caption(d) for d in candidates]) == 0).double()
 
     def _views(self, pictures: Tensor, description: Description, views: Views | None) -> Tensor:
         if views is None or not KINDS[description.kind].has_front:
@@ -133,21 +157,51 @@ class Judge:
 def distractors(prompt: str, count: int = 99) -> list[str]:
     """Other prompts, the same for every asker: evenly spread over all descriptions.
 
-    They name as many colours as the prompt does. A picture of a mug is best described by one that
-    names its colours, so a prompt that names none would lose against those that name two.
+    They tell as much as the prompt does: as many colours, a pattern, a material or a size where it
+    has one, two objects where it has two. A picture of a mug is best described by a prompt that
+    names its colours, so one that names none would lose against those that name two.
 
     Args:
         prompt: is left out.
         count: how many; fewer where there are not so many, as without colours.
     """
-    named = len(parse(prompt).colours)
+    told = parse(prompt)
+    firsts = _spread(told, count + 1)
+    if told.other is not None:
+        seconds = _spread(told.other, 3 * count)
+        if told.relation == "on":
+            seconds = [d for d in seconds if d.kind in FLAT]
+        firsts = [
+            replace(d, relation=told.relation, other=seconds[(i * 7) % len(seconds)])
+            for i, d in enumerate(firsts)
+        ]
+    return [text for d in firsts if (text := caption(d)) != caption(told)][:count]
+
+
+def _spread(told: Description, count: int) -> list[Description]:
+    """Descriptions of single objects that tell as much as ``told`` does."""
+    named = len(told.colours)
     # One colour on a kind with two slots is no full description, so duplicates arise.
-    every = list(
-        dict.fromkeys(caption(replace(d, colours=d.colours[:named])) for d in descriptions())
-    )
-    # A stride without a common factor with the list's length visits kinds and colours evenly.
-    chosen = [every[(i * 1877) % len(every)] for i in range(min(count + 1, len(every)))]
-    return [text for text in chosen if text != prompt][:count]
+    every = list(dict.fromkeys(replace(d, colours=d.colours[:named]) for d in descriptions()))
+    # A stride near the golden section, without a common factor with the list's length, visits kinds
+    # and colours evenly.
+    golden = round(0.618 * len(every))
+    stride = next(s for s in range(golden, 2 * len(every)) if math.gcd(s, len(every)) == 1)
+    chosen = [every[(i * stride) % len(every)] for i in range(min(count, len(every)))]
+    tables = {"pattern": PATTERNS, "material": MATERIALS, "size": SIZES}
+    words = {name: list(table) for name, table in tables.items() if getattr(told, name)}
+    return [
+        replace(d, **{name: own[i % len(own)] for name, own in words.items()})
+        for i, d in enumerate(chosen)
+    ]
+
+
+def _recoloured(description: Description, slot: int) -> list[Description]:
+    """``description`` itself, then with every colour that it has not in one of its slots."""
+    colours = description.colours
+    others = [word for word in COLOURS if word not in colours]
+    changed = [(*colours[:slot], word, *colours[slot + 1 :]) for word in others]
+    return [description, *(replace(description, colours=pair) for pair in changed)]
 
 
 def true_pictures(description: Description, views: Views, variation: int = 0) -> Tensor:
@@ -178,5 +232,5 @@ def true_pictures(description: Description, views: Views, variation: int = 0) ->
 
 
 def _kind_for(description: Description, kind: str) -> Description:
-    """The same colours on another kind; a kind with one slot takes the first."""
-    return Description(kind, description.colours[: KINDS[kind].slots])
+    """The same on another kind; a kind with one slot takes the first colour."""
+    return replace(description, kind=kind, colours=description.colours[: KINDS[kind].slots])

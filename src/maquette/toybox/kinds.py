@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from numpy.random import Generator
 
+from maquette.toybox import kinds_animals as animals
 from maquette.toybox import kinds_creatures as creatures
+from maquette.toybox import kinds_more as more
 from maquette.toybox import kinds_things as things
 from maquette.toybox import kinds_vehicles as vehicles
 from maquette.toybox.colours import Rgb
@@ -63,6 +65,24 @@ _ALL = (
     Kind("fish", 2, True, creatures.fish),
     Kind("turtle", 2, True, creatures.turtle),
     Kind("elephant", 2, True, creatures.elephant),
+    Kind("cat", 2, True, animals.cat),
+    Kind("dog", 2, True, animals.dog),
+    Kind("pig", 2, True, animals.pig),
+    Kind("cow", 2, True, animals.cow),
+    Kind("horse", 2, True, animals.horse),
+    Kind("lion", 2, True, animals.lion),
+    Kind("giraffe", 2, True, animals.giraffe),
+    Kind("bear", 2, True, animals.bear),
+    Kind("monkey", 2, True, animals.monkey),
+    Kind("owl", 2, True, animals.owl),
+    Kind("frog", 2, True, animals.frog),
+    Kind("bird", 2, True, animals.bird),
+    Kind("dinosaur", 2, True, animals.dinosaur),
+    Kind("clock", 2, True, more.clock),
+    Kind("television", 2, True, more.television),
+    Kind("camera", 2, True, more.camera),
+    Kind("shoe", 2, True, more.shoe),
+    Kind("umbrella", 2, False, more.umbrella),
     Kind("car", 2, True, vehicles.car),
     Kind("truck", 2, True, vehicles.truck),
     Kind("bus", 2, True, vehicles.bus),

@@ -326,7 +326,12 @@ def dinosaur(first: Rgb, second: Rgb, random: Generator) -> Primitives:
         pairs.append(rod((0.24, side * 0.20, -0.02), (0.44, side * 0.22, -0.16), 0.06, first))
     spikes = [
         cone((x, 0, z), (0.10, 0.05, 0.13), second, (0, tilt, 0), 0.05)
-        for x, z, tilt in ((0.06, 0.62, -10), (-0.14, 0.34, -35), (-0.36, 0.08, -40), (-0.62, -0.14, -45))
+        for x, z, tilt in (
+            (0.06, 0.62, -10),
+            (-0.14, 0.34, -35),
+            (-0.36, 0.08, -40),
+            (-0.62, -0.14, -45),
+        )
     ]
     return fit(
         [

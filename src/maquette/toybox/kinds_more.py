@@ -18,12 +18,12 @@ def clock(first: Rgb, second: Rgb, random: Generator) -> Primitives:
     hand = contrasting(second)
     pairs: Primitives = []
     for side in (-1, 1):
-        pairs.append(ellipsoid((0, side * 0.40, 0.66), (0.17, 0.22, 0.17), first, (side * -35, 0, 0)))
+        pairs.append(
+            ellipsoid((0, side * 0.40, 0.66), (0.17, 0.22, 0.17), first, (side * -35, 0, 0))
+        )
         pairs.append(rod((0, side * 0.34, -0.56), (0, side * 0.48, -0.84), 0.08, first))
     marks = [
-        ellipsoid(
-            (0.27, 0.42 * math.sin(angle), 0.42 * math.cos(angle)), (0.03, 0.05, 0.05), hand
-        )
+        ellipsoid((0.27, 0.42 * math.sin(angle), 0.42 * math.cos(angle)), (0.03, 0.05, 0.05), hand)
         for angle in (0.0, math.pi / 2, math.pi, 1.5 * math.pi)
     ]
     return fit(
@@ -46,13 +46,13 @@ def television(first: Rgb, second: Rgb, random: Generator) -> Primitives:
         pairs.append(rod((0, side * 0.04, 0.46), (0, side * 0.38, 0.92), 0.035, second))
         for x in (-0.24, 0.24):
             pairs.append(rod((x, side * 0.44, -0.50), (x * 1.2, side * 0.52, -0.78), 0.06, second))
-    knobs = [ellipsoid((0.41, 0.50, z), (0.06, 0.07, 0.07), second) for z in (0.18, -0.06)]
+    knobs = [ellipsoid((0.42, 0.48, z), (0.06, 0.07, 0.07), first) for z in (0.18, -0.06)]
     return fit(
         [
             box((0, 0, 0), (0.38 * a, 0.70 * b, 0.50), first),
-            box((0.37, -0.12, 0), (0.04, 0.46, 0.38), second),
-            box((0.40, -0.12, 0), (0.03, 0.39, 0.31), contrasting(second)),
-            box((-0.42, 0, 0), (0.10, 0.44, 0.32), first),
+            box((0.37, 0, 0), (0.05, 0.66 * b, 0.46), second),
+            box((0.41, -0.10, 0), (0.03, 0.42, 0.33), contrasting(second)),
+            box((-0.42, 0, -0.02), (0.12, 0.46, 0.34), second),
             *knobs,
             *pairs,
         ]

@@ -19,9 +19,10 @@ from torch.nn.functional import (
 )
 
 from maquette.noise import NoiseSchedule
-from maquette.toybox.captions import VIEWS, parse
+from maquette.toybox.captions import RELATIONS, VIEWS, Description, parse
 from maquette.toybox.colours import COLOURS
 from maquette.toybox.dataset import Dataset
+from maquette.toybox.finish import PATTERNS
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.networks import (
     Size,
@@ -138,21 +139,29 @@ def train_unet(
     return train_stage(plan, network, loss, team, seed=seed, picture=picture)  # type: ignore
 
 
+_ASKED: tuple[list[str], ...] = (
+    *(list(KINDS), list(COLOURS), list(COLOURS)),
+    *(["", *PATTERNS], ["", "shiny"], ["", *RELATIONS]),
+    *(list(KINDS), list(COLOURS), list(COLOURS)),
+)
+"""What the heads are asked about an object, its finish, and the object beside it."""
+
+
 class ClipAndHeads(nn.Module):
     """The judge's CLIP, with linear heads that only training uses.
 
     Within a batch hardly any two captions share their colours, so that contrast alone teaches
-    little about kinds. The heads ask for the kind and for each slot's colour directly.
+    little about kinds. The heads ask directly for all that a caption can tell.
     """
 
     def __init__(self, size: Size, vocabulary_size: int) -> None:
         super().__init__()
         self.clip = judge_clip(size, vocabulary_size)
         width = size.judge_widths[-1]
-        self.heads = nn.ModuleList(nn.Linear(width, len(n)) for n in (KINDS, COLOURS, COLOURS))
+        self.heads = nn.ModuleList(nn.Linear(width, len(words)) for words in _ASKED)
 
     def forward(self, pictures: Tensor, ids: Tensor, labels: Tensor) -> Tensor:
-        """The summed loss; ``labels`` ``[B, 3]`` are kind and colours, -1 where not told."""
+        """The summed loss; ``labels`` ``[B, 9]`` answer ``_ASKED``, -1 where it is not told."""
         answer = self.clip(input_ids=ids, pixel_values=pictures, return_loss=True)
         seen = answer.vision_model_output.pooler_output
         named = [
@@ -179,13 +188,25 @@ def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team,
     return trained.clip
 
 
-def _labels(text: str) -> tuple[int, int, int]:
-    """Numbers of the kind and of both slots' colours; -1 for what the caption does not tell."""
+def _labels(text: str) -> tuple[int, ...]:
+    """Answers to ``_ASKED``; -1 for what the caption does not tell."""
     if not text:
-        return -1, -1, -1
-    described = parse(text)
-    colours = [list(COLOURS).index(colour) for colour in described.colours] or [-1]
-    return list(KINDS).index(described.kind), colours[0], colours[-1]
+        return (-1,) * len(_ASKED)
+    told = parse(text)
+    material = told.material.replace("matte", "")
+    answers = (*_named(told), told.pattern, material, told.relation, *_named(told.other))
+    return tuple(
+        -1 if word is None else words.index(word)
+        for word, words in zip(answers, _ASKED, strict=True)
+    )
+
+
+def _named(told: Description | None) -> tuple[str | None, str | None, str | None]:
+    """Kind and colours of an object, None for what is not told."""
+    if told is None:
+        return None, None, None
+    colours = told.colours or (None,)
+    return told.kind, colours[0], colours[-1]
 
 
 def train_views(size: Size, clip: Any, data: Dataset, plan: Plan, team: Team, seed: int) -> Any:

@@ -175,7 +175,7 @@ def _is_marked(row, o, d, t):
     y = (o[1] + t * d[1]) * row[14] / row[25]
     z = (o[2] + t * d[2]) * row[15] / row[25]
     if pattern == 1:
-        return int(math.floor(2 * z + np.float32(0.5))) % 2 != 0
+        return math.floor(2 * z + np.float32(0.5)) % 2 != 0
     if pattern == 3:
         # Off the middle, so that a flat face does not lie on the border of two cells.
         parity = math.floor(2 * x + np.float32(0.37)) + math.floor(2 * y + np.float32(0.37))
@@ -313,9 +313,9 @@ def trace(
     """Trace packed primitives from one camera.
 
     The shaded value of a base colour is ``ambient + (1 - ambient) * (0.8 * lambert + 0.2 * sky)``,
-    with ``lambert = max(normal . light, 0)`` and ``sky = (1 + normal_z) / 2``. Where there is shine,
-    ``shine cosine^24`` of the way from there to white is added, the cosine being that of the normal
-    with the middle between light and eye.
+    with ``lambert = max(normal . light, 0)`` and ``sky = (1 + normal_z) / 2``. A highlight goes
+    ``shine cosine^24`` of the way from there to white, the cosine being that of the normal with the
+    middle between light and eye.
 
     Args:
         primitives: ``[P, FEATURES]`` float32 from ``shapes.pack``.

@@ -5,15 +5,25 @@ can be drawn in any order, by any number of processes, and be the same.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.random import Generator, Philox
 
 from maquette.camera import FOV_Y_DEG, intrinsics_from_fov, orbit_pose, view_word
-from maquette.toybox.captions import Description, caption, descriptions, held_out
+from maquette.toybox.arrange import Paint, assemble
+from maquette.toybox.captions import (
+    FLAT,
+    RELATIONS,
+    Description,
+    caption,
+    descriptions,
+    held_out,
+)
 from maquette.toybox.colours import COLOURS, Rgb
+from maquette.toybox.finish import MATERIALS, PATTERNS, SIZES
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.shapes import pack
 from maquette.toybox.tracer import Traced, trace
@@ -32,6 +42,11 @@ __all__ = [
 KIND_NAMES: tuple[str, ...] = tuple(KINDS)
 _NAMES = tuple(COLOURS)
 _VARIATION_KEY = 0x6D6171
+RELATED = 0.12
+"""Share of the pictures that show two objects."""
+
+Words = tuple[str, str]
+"""The colour words of both slots."""
 
 
 @dataclass(frozen=True)
@@ -89,23 +104,54 @@ def _light(random: Generator, pose: np.ndarray) -> np.ndarray:
     return towards / np.linalg.norm(towards)
 
 
-def _describe(random: Generator, only_held_out: bool) -> tuple[Description, tuple[str, str]]:
-    """Draw a kind, how much of its colours the caption tells, and the colours of both slots."""
+def _describe(random: Generator, only_held_out: bool) -> tuple[Description, list[Words]]:
+    """Draw what is shown and how much of it the caption tells, and the colours of both slots."""
     while True:
-        kind = KINDS[KIND_NAMES[random.integers(len(KIND_NAMES))]]
-        if not only_held_out or kind.slots == 2:
-            break
-    told = random.random()
-    if not only_held_out and (kind.slots == 1 or 0.85 <= told < 0.97):
-        word = _NAMES[random.integers(len(_NAMES))]
-        silent = kind.slots == 1 and told >= 0.97
-        return Description(kind.name, () if silent else (word,)), (word, word)
-    while True:
-        first, second = (_NAMES[i] for i in random.choice(len(_NAMES), 2, replace=False))
-        pair = Description(kind.name, (first, second))
-        if held_out(pair) == only_held_out:
-            break
-    return Description(kind.name) if told >= 0.97 else pair, (first, second)
+        described, words = _one_thing(random, with_finish=True)
+        colours = [words]
+        shown = replace(described, colours=_as_told(described.kind, words))
+        if random.random() < RELATED:
+            relation = RELATIONS[random.integers(len(RELATIONS))]
+            kinds = FLAT if relation == "on" else KIND_NAMES
+            second, other_words = _one_thing(random, kinds, with_finish=False)
+            told = replace(second, colours=_as_told(second.kind, other_words))
+            shown = replace(shown, relation=relation, other=told, size="")
+            described = replace(described, relation=relation, other=second, size="")
+            colours.append(other_words)
+        # Decided by what is shown, not by what is told of it.
+        if held_out(shown) == only_held_out:
+            return described, colours
+
+
+def _one_thing(
+    random: Generator, kinds: Sequence[str] = KIND_NAMES, *, with_finish: bool
+) -> tuple[Description, Words]:
+    """One object as the caption tells it, and its colours."""
+    kind = KINDS[kinds[int(random.integers(len(kinds)))]]
+    told, first, second = (
+        random.random(),
+        *(_NAMES[i] for i in random.choice(len(_NAMES), 2, replace=False)),
+    )
+    words = (first, first) if kind.slots == 1 or 0.85 <= told < 0.97 else (first, second)
+    said = () if told >= 0.97 else _as_told(kind.name, words)
+    if not with_finish:
+        return Description(kind.name, said), words
+    return Description(
+        *(kind.name, said, _maybe(random, PATTERNS, 0.3)),
+        material=_maybe(random, MATERIALS, 0.25),
+        size=_maybe(random, SIZES, 0.15),
+    ), words
+
+
+def _as_told(kind: str, words: Words) -> tuple[str, ...]:
+    """Colours as a caption names them: one word where both slots have one colour."""
+    return words if KINDS[kind].slots == 2 and words[0] != words[1] else words[:1]
+
+
+def _maybe(random: Generator, words: Collection[str], share: float) -> str:
+    """One of ``words``, all alike, in a share of the cases, and none in the others."""
+    place = random.random() * len(words) / share
+    return list(words)[int(place)] if place < len(words) else ""
 
 
 def _background(random: Generator, slots: list[Rgb]) -> Rgb:
@@ -122,6 +168,12 @@ def _background(random: Generator, slots: list[Rgb]) -> Rgb:
 def _jittered(random: Generator, word: str) -> Rgb:
     values = np.clip(np.array(COLOURS[word]) + random.uniform(-0.04, 0.04, 3), 0.0, 1.0)
     return tuple(float(value) for value in values)  # type: ignore[return-value]
+
+
+def _paint(random: Generator, words: Words) -> Paint:
+    """The colours of two words; one word paints both slots alike, down to the jitter."""
+    first = _jittered(random, words[0])
+    return first, _jittered(random, words[1]) if words[1] != words[0] else first
 
 
 def _over(traced: Traced, background: Rgb) -> np.ndarray:
@@ -149,10 +201,8 @@ def sample(seed: int, index: int, size: int = 64, held_out: bool = False) -> Sam
     low, high = math.sin(math.radians(-10.0)), math.sin(math.radians(70.0))
     elevation = math.degrees(math.asin(random.uniform(low, high)))
     distance, fov = float(random.uniform(3.0, 3.6)), float(random.uniform(34.0, 39.0))
-    first = _jittered(random, words[0])
-    # One colour word paints both slots alike, down to the jitter.
-    second = _jittered(random, words[1]) if words[1] != words[0] else first
-    primitives = pack(KINDS[description.kind].build(first, second, random))
+    paints = [_paint(random, pair) for pair in words]
+    primitives = pack(assemble(description, paints, random))
     scale = np.float32(random.uniform(0.95, 1.05))
     primitives[:, 1:4] = primitives[:, 1:4] * scale + random.uniform(-0.03, 0.03, 3)
     primitives[:, 13:16] *= scale
@@ -162,11 +212,11 @@ def sample(seed: int, index: int, size: int = 64, held_out: bool = False) -> Sam
         light_direction_world=_light(random, pose),
         ambient=float(random.uniform(0.55, 0.68)),
     )
-    background = _background(random, [first, second])
+    background = _background(random, [rgb for paint in paints for rgb in paint])
     view = view_word(azimuth, elevation)
     text = _say(random, description, view)
     return Sample(
-        *(_over(traced, background), text, description, words, view),
+        *(_over(traced, background), text, description, words[0], view),
         *(KIND_NAMES.index(description.kind), azimuth, elevation, distance, fov, background),
     )
 
@@ -195,11 +245,17 @@ def specimen(description: Description, variation: int = 0) -> np.ndarray:
     """
     key = np.array([_VARIATION_KEY, variation], np.uint64)
     random = Generator(Philox(key=key))
+    things = [description] if description.other is None else [description, description.other]
+    paints = [_exact_paint(thing, random) for thing in things]
+    return pack(assemble(description, paints, random))
+
+
+def _exact_paint(description: Description, random: Generator) -> Paint:
     words = description.colours
     if not words:
         every = [d for d in descriptions() if d.kind == description.kind]
         words = every[random.integers(len(every))].colours
-    return pack(KINDS[description.kind].build(COLOURS[words[0]], COLOURS[words[-1]], random))
+    return COLOURS[words[0]], COLOURS[words[-1]]
 
 
 def view_of(
