@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from maquette.toybox.colours import COLOURS
 from maquette.toybox.finish import MATERIALS, PATTERNS, SIZES
 from maquette.toybox.kinds import KINDS
+from maquette.toybox.wording import RELATIONS, VIEWS, WORDING
 
 __all__ = [
     "FLAT",
@@ -22,8 +24,6 @@ __all__ = [
     "parse",
 ]
 
-VIEWS = ("front", "side", "back", "overhead")
-RELATIONS = ("on", "beside")
 FLAT = ("table", "cube", "can")
 """Kinds that something can stand on."""
 _HELD_OUT_SHARE = 0.15
@@ -115,14 +115,25 @@ def caption(description: Description, view: str | None = None) -> str:
 
 
 def parse(prompt: str) -> Description:
-    """What an ordinary prompt describes; the inverse of ``caption``, and more (``wording.py``).
+    """What an ordinary prompt describes; the inverse of ``caption``, and more.
+
+    The view word is passed over.
 
     Raises:
         ValueError: names the words that were not understood.
     """
-    from maquette.toybox.wording import understood
+    said = WORDING.understood(prompt)
+    things = [_described(thing) for thing in said.things]
+    return (
+        replace(things[0], relation=said.relation, other=things[1]) if said.relation else things[0]
+    )
 
-    return understood(prompt)[0]
+
+def _described(thing: Mapping[str, tuple[str, ...]]) -> Description:
+    pattern, material, size = (
+        thing.get(name, ("",))[0] for name in ("patterns", "materials", "sizes")
+    )
+    return Description(thing["kinds"][0], thing.get("colours", ()), pattern, material, size)
 
 
 def held_out(description: Description) -> bool:

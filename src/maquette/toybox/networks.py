@@ -29,7 +29,7 @@ __all__ = [
     "write_vocabulary",
 ]
 
-TOKENS = 20
+TOKENS = 24
 """Longest text in tokens, start and end included; longer prompts are cut."""
 TEXT_WIDTH = 128
 LATENT_CHANNELS = 8
