@@ -64,6 +64,8 @@ def make(job: tuple[str, str, int, str, str, int | None]) -> dict:
     from maquette.costs import steps_within
     from maquette.distill import distill
     from maquette.export.sheet import to_uint8, write_png
+    from maquette.metrics.evaluate import scene_fronts
+    from maquette.metrics.janus import is_janus
     from maquette.overrides import override
     from maquette.records import Views
     from maquette.run import Run
@@ -86,15 +88,17 @@ def make(job: tuple[str, str, int, str, str, int | None]) -> dict:
         pictures = scene.render(views, torch.ones(VIEWS, 3)).colour.clamp(0, 1)
     write_png(path.with_suffix(".png"), to_uint8(torch.cat(list(pictures), dim=1)))
     verdict = judge.verdict(pictures, parse(prompt), views)
+    fronts = scene_fronts(judge, scene, parse(prompt), SIZE)
     result = {
         "prompt": prompt,
         "recipe": recipe.name,
         "seed": seed,
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
+        "steps": run.step,
         "evaluations": run.prior.evaluations,
         "gaussians": run.scene.count,
-        "janus": janus(scene, judge, parse(prompt)),
+        "janus": float("nan") if fronts is None else float(is_janus(fronts)),
         **{name: getattr(verdict, name).mean().item() for name in JUDGED},
     }
     path.write_text(json.dumps(result))
@@ -104,21 +108,6 @@ def make(job: tuple[str, str, int, str, str, int | None]) -> dict:
 def job_file(out: Path, recipe: str, prompt: str, seed: int) -> Path:
     """Where the result of a job is kept; its picture has the same name."""
     return out / f"{recipe}-{prompt.replace(' ', '_')}-{seed}.json"
-
-
-def janus(scene, judge, description) -> float:
-    """1 where the asset shows a second front, NaN for what has none."""
-    import torch
-
-    from maquette.metrics.janus import false_fronts, is_janus, janus_ring
-    from maquette.toybox.kinds import KINDS
-
-    if not KINDS[description.kind].has_front:
-        return float("nan")
-    ring = janus_ring(SIZE)
-    with torch.no_grad():
-        pictures = scene.render(ring, torch.ones(len(ring), 3)).colour.clamp(0, 1)
-    return float(is_janus(false_fronts(judge.view_probabilities, pictures, ring)))
 
 
 def judge_prior(chosen: list[tuple[str, bool]], out: Path) -> list[dict]:
@@ -242,8 +231,10 @@ def report(
     table(rows)
     for recipe in dict.fromkeys(r["recipe"] for r in results):
         seconds = np.array([r["cpu_seconds"] for r in rows[recipe]])
-        evaluations = np.mean([r["evaluations"] for r in rows[recipe]])
-        print(f"{recipe}: CPU seconds a run: median {np.median(seconds):.0f}, "
+        steps, evaluations = (
+            np.mean([r[k] for r in rows[recipe]]) for k in ("steps", "evaluations")
+        )
+        print(f"{recipe}: CPU seconds a run: median {np.median(seconds):.0f}, steps {steps:.0f}, "
               f"U-Net evaluations {evaluations:.0f}")  # fmt: skip
 
 

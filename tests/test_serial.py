@@ -18,6 +18,8 @@ import tiny
 from maquette import ramps, serial
 from maquette.errors import InputError
 from maquette.lookup import Size, find_recipe, recipe_names
+from maquette.losses import AlphaEntropy
+from maquette.objectives.csd import CSD
 from maquette.objectives.ism import ISM
 from maquette.overrides import override, settings
 from maquette.recipe import Recipe
@@ -195,6 +197,9 @@ SETTINGS: dict[str, tuple[str, Any]] = {
     "negative_prompt=3": ("negative_prompt", "3"),
     "growth=none": ("growth", None),
     "growth=scenes.Growth": ("growth", Growth()),
+    "growth=growth": ("growth", Growth()),
+    "objective=csd": ("objective", CSD()),
+    "losses=alphaentropy": ("losses", (AlphaEntropy(),)),
     "growth.every=50": ("growth.every", 50),
     "growth.prune_scale=inf": ("growth.prune_scale", math.inf),
     "cameras.distance=(2, 4)": ("cameras.distance", (2.0, 4.0)),
@@ -244,6 +249,9 @@ BAD_SETTINGS = {
     "growth.floor=1000000": "A population between",
     "objective=cameras.Uniform": "must be a Objective",
     "cameras.distance=1,2,3": "a list of 2",
+    "objective=csdd": "no part 'csdd' for objective. The nearest is objectives.CSD",
+    "fusion=nothing": "There are gradients.OrthogonalFusion",
+    "gradients=clipbynom": "nearest is gradients.ClipByNorm",
 }
 
 

@@ -161,7 +161,6 @@ def image(
         quiet: Print nothing but the folder at the end.
     """
     check_prompt(prompt)  # Before anything heavy is imported.
-    _use_threads(threads)
     from maquette.cli_progress import Progress
     from maquette.imaging import image as draw
 
@@ -177,6 +176,7 @@ def image(
             steps=steps,
             settings=set,
             device=device,
+            threads=threads,
             on_report=shown.report,
         )
     print(drawing.folder)
@@ -306,13 +306,3 @@ def _watch(shown: Any, checkpoint_every: int, preview_every: int, turntable: boo
     from maquette.generation import Watch
 
     return Watch(shown.report, shown.announce, checkpoint_every, preview_every, turntable)
-
-
-def _use_threads(threads: int | None) -> None:
-    if threads is None:
-        return
-    if threads < 1:
-        raise InputError(f"{threads} threads cannot compute", "Give at least 1")
-    import torch
-
-    torch.set_num_threads(threads)

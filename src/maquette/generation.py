@@ -8,9 +8,8 @@ and messages the asset is the same to the last byte.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +39,7 @@ from maquette.run_folder import (
 )
 from maquette.scenes.base import Scene
 from maquette.signals import Signals, Stopped
+from maquette.threads import check_threads, using_threads
 
 __all__ = ["Result", "Watch", "generate", "resume"]
 
@@ -144,7 +144,7 @@ def generate(
         Stopped: a signal came; everything is saved. It is a KeyboardInterrupt.
     """
     prompt = folders.check_prompt(prompt)
-    _check_threads(threads)
+    check_threads(threads)
     named = lookup.prior_name(prior) if isinstance(prior, str) else prior.name
     recipe = recipe or lookup.DEFAULT_RECIPE
     if isinstance(recipe, str):
@@ -170,7 +170,7 @@ def generate(
         kept = store.read_json(folder / RUN)
         if any(kept.get(name) != value for name, value in about.items()):
             raise CheckpointError(f"{folder} holds another run", "Choose another --out or --seed")
-        with _threads(kept, threads):
+        with using_threads(_threads(kept, threads)):
             return _drive(folder, about, recipe, prior, device, watch)
 
 
@@ -197,7 +197,7 @@ def resume(
         CheckpointError: this is no run, or no checkpoint is intact; nothing was changed.
         PriorError: the prior is not the one that the run was started with.
     """
-    _check_threads(threads)
+    check_threads(threads)
     folder = Path(folder)
     about = store.read_json(run_file(folder))
     for name, kind in {"prompt": str, "seed": int, "prior": str}.items():
@@ -205,7 +205,7 @@ def resume(
             raise CheckpointError(f"{folder / RUN} has no proper {name!r}")
     with folders.lock(folder):
         own = own_recipe(folder, recipe)
-        with _threads(about, threads):
+        with using_threads(_threads(about, threads)):
             return _drive(folder, about, own, prior or about["prior"], device, watch or Watch())
 
 
@@ -232,21 +232,10 @@ def _drive(
         return _finish(run, folder, watch, signals)
 
 
-def _check_threads(threads: int | None) -> None:
-    if threads is not None and threads < 1:
-        raise InputError(f"{threads} threads cannot compute", "Give at least 1")
-
-
-@contextlib.contextmanager
-def _threads(about: dict, asked: int | None) -> Iterator[None]:
-    """As many threads as were asked for, or else as the run began with; afterwards as before."""
-    before = torch.get_num_threads()
+def _threads(about: dict, asked: int | None) -> int | None:
+    """As many threads as were asked for, or else as the run began with."""
     began = about.get("threads")
-    torch.set_num_threads(asked or (began if isinstance(began, int) and began > 0 else before))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return asked or (began if isinstance(began, int) and began > 0 else None)
 
 
 def _steps(run: Run, folder: Path, watch: Watch, signals: Signals) -> None:
@@ -310,10 +299,7 @@ def _keep_last_good(folder: Path, run: Run, fault: NumericalError) -> NumericalE
 def _changed(recipe: Recipe, settings: Iterable[str], steps: int | None) -> Recipe:
     if steps is not None:
         recipe = dataclasses.replace(recipe, steps=steps)
-    recipe = override(recipe, settings)
-    if recipe.steps < 1 or recipe.views < 1:
-        raise InputError(f"A run of {recipe.steps} steps with {recipe.views} views cannot be made")
-    return recipe
+    return override(recipe, settings)
 
 
 def _prior(prior: Prior | str, device: str) -> Prior:

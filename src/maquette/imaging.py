@@ -16,7 +16,7 @@ from torch import Tensor
 
 from maquette import folders, lookup, serial, store
 from maquette.distill import distill
-from maquette.errors import InputError, NumericalError
+from maquette.errors import NumericalError
 from maquette.export.figure import Moment, write_gradients
 from maquette.export.sheet import to_uint8, write_png
 from maquette.gradients.base import Regulator
@@ -29,6 +29,7 @@ from maquette.rehearsal import rehearse
 from maquette.run import Run
 from maquette.scenes.base import Scene
 from maquette.signals import Signals, Stopped
+from maquette.threads import check_threads, using_threads
 
 __all__ = ["GRADIENTS", "PICTURE", "Drawing", "image"]
 
@@ -72,6 +73,7 @@ def image(
     steps: int | None = None,
     settings: Iterable[str] = (),
     device: str = "cpu",
+    threads: int | None = None,
     on_report: Callable[[Report], object] = _ignore,
 ) -> Drawing:
     """Optimise one picture of ``prompt`` with a recipe's objective and regulators.
@@ -91,6 +93,7 @@ def image(
         steps: instead of the recipe's number.
         settings: texts like ``objective.guidance_scale=10`` that change the recipe's image form.
         device: where picture and prior live.
+        threads: CPU threads; None for as many as PyTorch takes.
         on_report: called after every step.
 
     Raises:
@@ -101,6 +104,7 @@ def image(
         Stopped: a signal came; what was drawn is in the folder. It is a KeyboardInterrupt.
     """
     prompt, out = folders.check_prompt(prompt), Path(out).expanduser()
+    check_threads(threads)
     folders.check_output(out, RESERVE_BYTES)
     named = lookup.prior_name(prior) if isinstance(prior, str) else prior.name
     recipe, settings = recipe or lookup.DEFAULT_RECIPE, tuple(settings)
@@ -112,24 +116,22 @@ def image(
     prior = lookup.find_prior(prior, device) if isinstance(prior, str) else prior
     if pixels is None:
         form = _image_form(recipe, prior.image_size, steps, settings)
-    run, data = Run.start(prompt, form, prior, seed, device), serial.recipe_to(form)
-    folder = folders.safe_join(out, folders.run_name(prompt, seed, data, named))
-    with store.disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    about = {"recipe": data, "prompt": prompt, "seed": seed, "prior": named}
-    with folders.lock(folder), Signals() as signals:
-        store.write_json(folder / RECIPE, about)
-        return _draw(run, folder, on_report, signals)
+    with using_threads(threads):
+        run, data = Run.start(prompt, form, prior, seed, device), serial.recipe_to(form)
+        folder = folders.safe_join(out, folders.run_name(prompt, seed, data, named))
+        with store.disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        about = {"recipe": data, "prompt": prompt, "seed": seed, "prior": named}
+        with folders.lock(folder), Signals() as signals:
+            store.write_json(folder / RECIPE, about)
+            return _draw(run, folder, on_report, signals)
 
 
 def _image_form(
     recipe: Recipe, pixels: int | None, steps: int | None, settings: Iterable[str]
 ) -> Recipe:
     form = recipe.image() if pixels is None else recipe.image(pixels)
-    form = override(form if steps is None else replace(form, steps=steps), settings)
-    if form.steps < 1 or form.views < 1:
-        raise InputError(f"A run of {form.steps} steps with {form.views} views cannot be made")
-    return form
+    return override(form if steps is None else replace(form, steps=steps), settings)
 
 
 def _draw(

@@ -3,7 +3,8 @@
 A path is the attributes on the way, joined by dots; hyphens are as good as underscores. In a tuple
 of parts the next word is a number or a part's class in lower case (``losses.sparsity.weight``), in
 a map it is a key (``rates.means``). A value is a number, a text, a list, ``none``, a ramp as one
-writes it in Python (``linear(1, 0.2)``) or a part with its own defaults (``objectives.SDS``).
+writes it in Python (``linear(1, 0.2)``) or a part with its own defaults (``SDS``, or in full
+``objectives.SDS``).
 Nothing is run.
 """
 
@@ -61,7 +62,7 @@ def settings(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
 
 def _changed(value: Any, hint: Any, words: list[str], text: str, path: str) -> Any:
     if not words:
-        return serial.decode(_plain(text, hint), hint, path)
+        return serial.decode(_plain(text, hint, path), hint, path)
     word, rest = words[0], words[1:]
     if isinstance(value, dict):
         if rest or word not in value:
@@ -109,18 +110,46 @@ def _walk(value: Any, hint: Any, path: str) -> Iterator[tuple[str, str, str]]:
             yield from _walk(getattr(value, name), own, f"{path}.{name}" if path else name)
 
 
-def _plain(text: str, hint: Any) -> Any:
+def _plain(text: str, hint: Any, path: str) -> Any:
     """The plain data that ``text`` writes down; a text where that is what is wanted."""
     if hint is str:
         return text
     if text.lower() in ("none", "true", "false"):
         return {"none": None, "true": True, "false": False}[text.lower()]
-    if text in serial.PARTS:
-        return {"part": text}
+    if (part := _part_named(text, hint, path)) is not None:
+        return [{"part": part}] if typing.get_origin(hint) is tuple else {"part": part}
     try:
         return _value(ast.parse(text, mode="eval").body)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return text
+
+
+def _part_named(text: str, hint: Any, path: str) -> str | None:
+    """The part that ``text`` names where ``hint`` wants one: in full, or its class in any case.
+
+    Raises:
+        InputError: a part is wanted and a name is given, but there is none of that name.
+    """
+    contracts = [
+        choice
+        for choice in (hint, *typing.get_args(hint))
+        if isinstance(choice, type) and choice.__module__.startswith("maquette")
+    ]
+    contracts = [choice for choice in contracts if choice is not ramps.Ramp]
+    if not contracts or not text.replace(".", "_").isidentifier():
+        return None
+    fitting = {
+        name.rpartition(".")[2].lower(): name
+        for name in serial.PARTS
+        if issubclass(serial.part_class(name), tuple(contracts))
+    }
+    found = text if text in serial.PARTS else fitting.get(text.lower())
+    if found is None:
+        near = difflib.get_close_matches(text.rpartition(".")[2].lower(), fitting, n=1)
+        hint_text = f"The nearest is {fitting[near[0]]}" if near else ""
+        every = f"There are {', '.join(fitting.values()) or 'none'}"
+        raise InputError(f"There is no part {text!r} for {path}", hint_text or every)
+    return found
 
 
 def _value(node: ast.expr) -> Any:

@@ -33,6 +33,8 @@ def rehearse(recipe: Recipe) -> None:
     Raises:
         InputError: a part refuses a number, or the recipe does not fit itself.
     """
+    if recipe.steps < 1 or recipe.views < 1:
+        raise InputError(f"A run of {recipe.steps} steps with {recipe.views} views cannot be made")
     prior = GaussianMixture.from_pictures({"": torch.full((SIZE, SIZE, 3), 0.5)})
     places = {round(progress * max(recipe.steps - 1, 1)) for progress in _turns(recipe)}
     for place in sorted(places):

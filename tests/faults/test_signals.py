@@ -104,7 +104,8 @@ def test_signal_inside_anything_loses_nothing(
 
         def interrupted(*args: object, **kwargs: object) -> object:
             nonlocal calls
-            calls += 1
+            # A rehearsal starts runs too, of no prompt, before there is anything to lose.
+            calls += args[:1] != ("",)
             if calls == at:
                 send(signal.SIGINT, times)
             return real(*args, **kwargs)

@@ -27,7 +27,7 @@ from maquette.toybox.captions import Description, parse
 from maquette.toybox.judge import Judge
 from maquette.toybox.kinds import KINDS
 
-__all__ = ["evaluate_run"]
+__all__ = ["evaluate_run", "scene_fronts"]
 
 ASSET, RUN, METRICS = "asset.ply", "run.json", "metrics.json"
 MEASURES = ("prompt_right", "kind_right", "colour_right", "view_right", "clip_score")
@@ -77,7 +77,8 @@ def evaluate_run(
     # Half a step off the front: no camera stands on the border between two view words.
     ring = Views.ring(views, elevation_deg=elevation_deg, size=size, start_deg=180 / views)
     measures, note = _measure(model, _pictures(scene, ring), prompt, ring)
-    fronts = _false_fronts(model, scene, prompt, size)
+    described = _description(prompt)
+    fronts = None if described is None else scene_fronts(model, scene, described, size)
     with disk_errors(folder / ASSET):
         digest = sha256_of((folder / ASSET).read_bytes())
     result = {
@@ -103,9 +104,11 @@ def _pictures(scene: Scene, views: Views) -> Tensor:
     return finite("render", rendered).clamp(0, 1)
 
 
-def _false_fronts(judge: Judge, scene: Scene, prompt: str, size: int) -> dict[str, float] | None:
-    description = _description(prompt)
-    if description is None or not KINDS[description.kind].has_front:
+def scene_fronts(
+    judge: Judge, scene: Scene, description: Description, size: int = 64
+) -> dict[str, float] | None:
+    """The shares of ``false_fronts`` for a scene of ``description``; None for what has no front."""
+    if not KINDS[description.kind].has_front:
         return None
     ring = janus_ring(size)
     return false_fronts(judge.view_probabilities, _pictures(scene, ring), ring)

@@ -14,11 +14,10 @@ up to 56 bytes for each Gaussian and each of 180 regions; ``regions`` with fewer
 from maquette.cameras.adaptive import AdaptiveRegions
 from maquette.gradients.fusion import OrthogonalFusion
 from maquette.history import Regions
-from maquette.objectives.ism import ISM
-from maquette.ramps import linear
 from maquette.recipe import Recipe
-from maquette.recipes._lucid import WARM_UP, lucid
+from maquette.recipes._lucid import lucid
 from maquette.recipes._small import shrunk
+from maquette.recipes.luciddreamer import luciddreamer
 from maquette.timesteps.regional import RegionalTime
 
 CITE = """@inproceedings{tong2026cograd3d,
@@ -43,14 +42,7 @@ def cograd3d() -> Recipe:
     return Recipe(
         name="cograd3d",
         paper="CoGrad3D, Tong et al. 2026, AAAI",
-        objective=ISM(
-            guidance_scale=7.5,
-            delta_t=linear(100.0, 80.0, finish=WARM_UP),
-            stride=200,
-            weight="rho",
-            strength=0.1,
-            convention="paper",
-        ),
+        objective=luciddreamer().objective,
         **settings,
     )
 

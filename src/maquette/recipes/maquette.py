@@ -1,4 +1,4 @@
-"""Maquette's own recipe: what of the four papers pays for itself, on Gaussians.
+"""Maquette's own recipe, after the four papers, on Gaussians.
 
 SDS with a noise level that falls, on views and with gradients that know of their region, and with
 clipped pixels:
@@ -6,17 +6,15 @@ clipped pixels:
 - CoGrad3D: regions that converge badly are looked at more often, and what neighbouring views asked
   for is added at right angles. Neither costs an evaluation. With 36 regions instead of 180, each is
   seen often enough in a short run to have a history.
-- PGC: no pixel pulls harder than a threshold, 0.5 here, which cuts the strongest tenth of the
-  embedded prior's.
-- Dreamer XL: the range of timesteps falls and closes as the run goes on. Its inverted path is not
-  taken: for the evaluations of one inverted view SDS looks more than twice, and that is worth more.
+- PGC: no pixel pulls harder than a threshold.
+- Dreamer XL: the range of timesteps falls as the run goes on. Its inverted pairs, which cost more
+  than twice as many evaluations a step, are left out.
 - PTD: first renders are far from what the prior knows, the more so at little noise. At first there
-  are no timesteps below four fifths of the schedule, so that the prior is asked where it still
-  answers soundly. A path is not formed: it costs a sixth of a short run and does not give that
-  back.
+  are no timesteps below four fifths of the schedule. Its path, which costs evaluations before the
+  first step, is left out.
 
-Two views a step and twice the steps do more than four views for the same number of evaluations. Two
-regularisers keep what is there solid, and nothing else there. ``docs/results.md`` has the figures.
+Two regularisers keep what is there solid, and nothing else there. ``benchmarks/variants.py`` takes
+single parts out, and puts in those that were left out.
 """
 
 from typing import Any
