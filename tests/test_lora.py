@@ -19,6 +19,7 @@ from maquette.priors.lora import LoRA
 from maquette.priors.low_rank import DOWN, UP, Adapted, adapted, first_weights
 from maquette.priors.stable_diffusion import StableDiffusion
 from maquette.records import Views
+from maquette.toybox.wording import WORDING
 
 
 def answer(prior: Any, latent: Tensor) -> Tensor:
@@ -165,7 +166,7 @@ def test_adapters_add_up_whatever_wraps_the_prior():
     prior = attending()
     one, two = weights_at_work(prior, seed=1), weights_at_work(prior, seed=2)
     latent = latents_of(prior)
-    wrapped = Counting(Adapted(Worded(prior, ["a", "mug", "view"]), one, 0.5))
+    wrapped = Counting(Adapted(Worded(prior, WORDING), one, 0.5))
     both = {
         name: torch.cat([0.5 * value if UP in name else value, two[name]], int(UP in name))
         for name, value in one.items()

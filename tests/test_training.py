@@ -25,6 +25,7 @@ from maquette.toybox.captions import VOCABULARY, caption, descriptions, parse
 from maquette.toybox.judge import Judge
 from maquette.toybox.networks import (
     LATENT_CHANNELS,
+    TOKENS,
     SIZES,
     judge_clip,
     token_ids,
@@ -33,6 +34,7 @@ from maquette.toybox.networks import (
 )
 from maquette.toybox.train import train
 from maquette.toybox.trainer import Plan, Team, train_stage
+from maquette.toybox.wording import WORDING
 from maquette.toybox.world import batch
 
 NASTY = [
@@ -207,9 +209,9 @@ def test_unknown_words_become_pieces_and_long_texts_are_cut(tmp_path: Path) -> N
     tokenize = tokenizer(tmp_path)
     assert len(tokenize.tokenize("zxq")) == 3
     ids = token_ids(tokenize, ["a red mug", "a red mug " * 20, ""])
-    assert ids.shape == (3, 20)
+    assert ids.shape == (3, TOKENS)
     assert int(ids.max()) == len(tokenize) - 1
-    assert ids[2].tolist() == [len(tokenize) - 2] + [len(tokenize) - 1] * 19
+    assert ids[2].tolist() == [len(tokenize) - 2] + [len(tokenize) - 1] * (TOKENS - 1)
 
 
 @pytest.fixture
@@ -296,7 +298,7 @@ def test_the_card_names_every_file_by_its_sha256(name: str) -> None:
     for path in files:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assert card["sha256"][str(path.relative_to(folder))] == digest
-    assert tuple(card["words"]) == VOCABULARY
+    assert card["wording"] == WORDING.tables()
     assert not list(folder.parent.glob("*.part"))
 
 
@@ -317,8 +319,8 @@ def test_the_packed_prior_holds_the_averaged_weights() -> None:
 
 def test_the_packed_prior_works_and_knows_its_words() -> None:
     inner = StableDiffusion.load(small_networks.trained() / "prior-tiny")
-    prior = Worded(inner, VOCABULARY)
-    words = prior.condition(["a red mug, front view", "A Red Mug, front view"])
+    prior = Worded(inner, WORDING)
+    words = prior.condition(["a red mug, front view", "Front view of a RED cup"])
     assert torch.equal(words.embedding[0], words.embedding[1])
     eps = prior.predict(torch.ones(2, LATENT_CHANNELS, 4, 4), torch.tensor([1, 999]), [words])
     assert torch.isfinite(eps).all()
@@ -348,7 +350,7 @@ def test_the_packed_judge_works() -> None:
     torch.testing.assert_close(
         judge.view_probabilities(torch.rand(3, 16, 16, 3)).sum(1), torch.ones(3)
     )
-    assert judge.words == VOCABULARY
+    assert judge.wording.tables() == WORDING.tables()
 
 
 @pytest.mark.parametrize("name", ["card.json", "views/model.safetensors", "clip/vocab.json"])

@@ -1,14 +1,16 @@
 """Training goes on from packed weights: same networks, no moments, the record kept."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import small_networks
 from maquette.toybox import dataset
+from maquette.toybox.networks import TOKENS
 from maquette.toybox.pack import pack_judge, pack_prior
 from maquette.toybox.train import train
 from maquette.toybox.unpack import unpack_judge, unpack_prior
@@ -46,3 +48,33 @@ def test_training_goes_on_from_them_and_keeps_the_record(
         assert [(line["stage"], line["step"]) for line in card["training"]] == [
             (stage, 1) for stage in stages
         ]
+
+
+def test_words_keep_what_is_known_of_them_when_the_language_grows(tmp_path: Path) -> None:
+    packed, old = small_networks.trained() / "prior-tiny", tmp_path / "old"
+    shutil.copytree(packed, old)
+    # An older language: two words fewer, others numbered otherwise, and shorter texts.
+    vocabulary = json.loads((old / "tokenizer" / "vocab.json").read_text())
+    (file,) = (old / "text_encoder").glob("*.safetensors")
+    weights = load_file(file)
+    (words,) = (name for name in weights if name.endswith("token_embedding.weight"))
+    (places,) = (name for name in weights if name.endswith("position_embedding.weight"))
+    before, known = weights[words].float(), [t for t in vocabulary if t not in ("mug</w>", "an")]
+    order = list(reversed(known))
+    weights[words] = weights[words][[vocabulary[token] for token in order]]
+    weights[places] = weights[places][:10]
+    save_file({name: value.contiguous() for name, value in weights.items()}, file)
+    numbers = {token: number for number, token in enumerate(order)}
+    (old / "tokenizer" / "vocab.json").write_text(json.dumps(numbers))
+    unpack_prior(old, tmp_path / "training")
+    after = load_file(tmp_path / "training" / "unet.safetensors")
+    now = json.loads((tmp_path / "training" / "tokenizer" / "vocab.json").read_text())
+    rows = after[f"network.text.{words}"]
+    assert len(rows) == len(now)
+    for token in known:
+        torch.testing.assert_close(rows[now[token]], before[vocabulary[token]], rtol=0, atol=0)
+    assert 0.01 < rows[now["mug</w>"]].std() < 0.03
+    # Later places begin like the last one that there was.
+    placed = after[f"network.text.{places}"]
+    assert len(placed) == TOKENS
+    torch.testing.assert_close(placed[9:], placed[9].expand(TOKENS - 9, -1), rtol=0, atol=0)

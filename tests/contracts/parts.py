@@ -28,6 +28,7 @@ from maquette.priors.linear_encoder import STABLE_DIFFUSION, LinearEncoder
 from maquette.priors.stable_diffusion import StableDiffusion
 from maquette.ramps import resolve
 from maquette.timesteps.base import Timesteps
+from maquette.toybox.wording import WORDING
 
 PROMPT = "a mug"
 
@@ -156,7 +157,7 @@ PRIORS: dict[str, Any] = {
     "LinearEncoder": lambda: LinearEncoder(small_stable_diffusion(), *STABLE_DIFFUSION),
     "Path": adapters.path,
     "StableDiffusion": small_stable_diffusion,
-    "Worded": lambda: Worded(small_stable_diffusion("v_prediction"), ["a", "mug", "view", ","]),
+    "Worded": lambda: Worded(small_stable_diffusion("v_prediction"), WORDING),
 }
 """How to make a small one of each prior, without weights."""
 

@@ -19,7 +19,7 @@ from maquette.errors import CheckpointError, InputError
 from maquette.export.ply import read_ply
 from maquette.metrics.clip import clip_score
 from maquette.metrics.janus import false_fronts, is_janus, janus_ring
-from maquette.priors.embedded import unknown_words, weights_folder
+from maquette.priors.embedded import weights_folder
 from maquette.records import Views
 from maquette.scenes.base import Scene
 from maquette.store import disk_errors, read_json, sha256_of, write_json
@@ -73,7 +73,7 @@ def evaluate_run(
     scene = read_ply(folder / ASSET)
     folder_of_judge = judge or weights_folder() / "judge-64"
     model = Judge.load(folder_of_judge)
-    _check_words(prompt, model)
+    model.wording.check_words(prompt, "The judge")
     # Half a step off the front: no camera stands on the border between two view words.
     ring = Views.ring(views, elevation_deg=elevation_deg, size=size, start_deg=180 / views)
     measures, note = _measure(model, _pictures(scene, ring), prompt, ring)
@@ -121,7 +121,7 @@ def _measure(
     nothing: list[float | None] = [None] * len(views)
     description = _description(prompt)
     if description is None:
-        score = _plain(clip_score(judge.clip, pictures, prompt))
+        score = _plain(clip_score(judge.clip, pictures, judge.wording.plain(prompt)))
         note = "The prompt describes no single object of the toy world: CLIP score only."
         return {**dict.fromkeys(MEASURES, nothing), "clip_score": score}, note
     verdict = judge.verdict(pictures, description, views)
@@ -132,17 +132,6 @@ def _measure(
         "view_right": f"A {description.kind} has no front that differs from its back.",
     }
     return measures, " ".join(reasons[name] for name in empty if name in reasons)
-
-
-def _check_words(prompt: str, judge: Judge) -> None:
-    unknown = unknown_words(prompt, judge.words)
-    if unknown:
-        shown = ", ".join(map(repr, unknown[:5]))
-        known = " ".join(word for word in judge.words if word.isalpha())
-        raise InputError(
-            f"The judge cannot judge this run: it does not know {shown}",
-            f"It knows these words: {known}",
-        )
 
 
 def _description(prompt: str) -> Description | None:

@@ -1,7 +1,7 @@
 """The prior that ships with the package: small, trained on the toy world, honest about its words.
 
 It is a folder in the diffusers layout like any other, loaded by the same code; what is added here
-is a vocabulary. A prompt with a word outside it is refused with the words it knows, because a small
+is a wording. A prompt that says anything else is refused with the words it knows, because a small
 model asked for what it never saw would draw nonsense without complaint.
 """
 
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +19,22 @@ from torch import Tensor
 from maquette.errors import InputError, PriorError
 from maquette.priors.base import Prior
 from maquette.priors.stable_diffusion import StableDiffusion
+from maquette.priors.wording import Wording
 from maquette.records import Condition, Render, Views
 
-__all__ = ["Worded", "check_files", "embedded", "show", "unknown_words", "weights_folder"]
+__all__ = ["Worded", "check_files", "embedded", "show", "weights_folder"]
 
 
 class Worded(Prior):
-    """A prior that understands a fixed list of words and says so.
+    """A prior that understands ordinary wording of a small world, and says what it does not.
 
     Args:
-        prior: answers.
-        words: all that it knows, in lower case; a comma counts as one.
+        prior: answers; it was trained on captions in the wording's own form.
+        wording: tables of all that it knows.
     """
 
-    def __init__(self, prior: StableDiffusion, words: Sequence[str]) -> None:
-        self.prior, self.words = prior, tuple(words)
+    def __init__(self, prior: StableDiffusion, wording: Wording) -> None:
+        self.prior, self.wording = prior, wording
         self.schedule, self.image_size = prior.schedule, prior.image_size
         self.latent_shape, self.name = prior.latent_shape, prior.name
 
@@ -51,21 +50,16 @@ class Worded(Prior):
     def condition(
         self, texts: Sequence[str], views: Views | None = None, render: Render | None = None
     ) -> Condition:
-        return self.prior.condition([text.lower() for text in texts], views, render)
+        plain = [self.wording.plain(text) for text in texts]
+        return self.prior.condition(plain, views, render)
 
     def check(self, prompt: str) -> None:
-        """Raise InputError with the words it knows where ``prompt`` has others."""
-        unknown = unknown_words(prompt, self.words)
-        if not unknown:
-            return
-        near = get_close_matches(unknown[0], self.words, 1)
-        guess = f"Did you mean {near[0]!r}? " if near else ""
-        known = " ".join(word for word in self.words if word.isalpha())
-        raise InputError(
-            f"The prior {self.name} does not know {', '.join(map(repr, unknown[:5]))}",
-            f"{guess}It knows these words: {known}. For free wording use a large prior: "
-            "--prior FOLDER, in the diffusers layout",
-        )
+        """Raise InputError with the words it knows where ``prompt`` is not understood."""
+        try:
+            self.wording.check(prompt, f"The prior {self.name}")
+        except InputError as fault:
+            larger = "For free wording use a large prior: --prior FOLDER, in the diffusers layout"
+            raise InputError(fault.what, f"{fault.next_step}. {larger}") from fault
 
     def fingerprint(self) -> dict[str, str]:
         return self.prior.fingerprint()
@@ -89,7 +83,7 @@ def embedded(name: str = "embedded-64", *, device: torch.device | str = "cpu") -
     folder = weights_folder() / name
     card = check_files(folder)
     prior = StableDiffusion.load(folder, device=device, dtype=torch.float32)
-    return Worded(prior, card["words"])
+    return Worded(prior, Wording(**card["wording"]))
 
 
 def show(name: str = "embedded-64") -> str:
@@ -109,16 +103,10 @@ def show(name: str = "embedded-64") -> str:
         for line in card["training"]
     ]
     files = [f"  {size:>11,} bytes  {file}" for file, size in sizes.items()]
-    words = " ".join(word for word in card["words"] if word.isalpha())
+    words = [f"  {name}: {', '.join(told)}" for name, told in card["wording"]["classes"].items()]
     return "\n".join(
-        [f"{folder}", "words:", f"  {words}", "training:", *stages, "files, all intact:", *files]
+        [f"{folder}", "words:", *words, "training:", *stages, "files, all intact:", *files]
     )
-
-
-def unknown_words(text: str, words: Sequence[str]) -> list[str]:
-    """The words of ``text`` that are not among ``words``, each once."""
-    asked = re.findall(r"[^\s,]+|,", text.lower())
-    return list(dict.fromkeys(word for word in asked if word not in words))
 
 
 def check_files(folder: Path) -> dict[str, Any]:
@@ -133,7 +121,7 @@ def check_files(folder: Path) -> dict[str, Any]:
     again = "Install maquette3d again"
     try:
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        expected, _ = dict(card["sha256"]), list(card["words"])
+        expected, _ = dict(card["sha256"]), Wording(**card["wording"])
         for name, digest in expected.items():
             if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
                 raise PriorError(f"The file {folder / name} is damaged", again)

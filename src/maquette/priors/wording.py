@@ -10,8 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
+
+from maquette.errors import InputError
 
 __all__ = ["Said", "Wording"]
 
@@ -79,6 +82,24 @@ class Wording:
         things = self._thing(first, text), self._thing(second, text)
         return Said(things, words[places[0]], view)
 
+    def check(self, text: str, who: str) -> None:
+        """Raise InputError, which says what ``who`` does know, where ``text`` is not understood."""
+        self.check_words(text, who)
+        try:
+            self.understood(text)
+        except ValueError as fault:
+            raise InputError(str(fault).removesuffix("."), self._known_words) from fault
+
+    def check_words(self, text: str, who: str) -> None:
+        """The same only for words that are in none of the tables."""
+        unknown = [word for word in dict.fromkeys(self._words(text)) if word not in self._all]
+        if not unknown:
+            return
+        near = get_close_matches(unknown[0], [*self._told, *self.synonyms], 1)
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        shown = ", ".join(map(repr, unknown[:5]))
+        raise InputError(f"{who} does not know {shown}", guess + self._known_words)
+
     def tables(self) -> dict[str, Any]:
         """All tables as plain data, for a card; ``Wording(**tables)`` makes it again."""
         return {
@@ -138,8 +159,16 @@ class Wording:
                 return form
         return word
 
+    @property
+    def _known_words(self) -> str:
+        told = [*self._told, *(f"{word} view" for word in self.views)]
+        return f"It knows these words: {', '.join(told)}"
+
+    @property
+    def _told(self) -> list[str]:
+        return [word for words in (*self.classes.values(), self.relations) for word in words]
+
     @cached_property
     def _all(self) -> frozenset[str]:
-        told = {word for words in self.classes.values() for word in words}
-        parts = {part for word in told for part in word.split()}
-        return frozenset(told | parts | {*self.relations, *self.views, *self.fillers})
+        parts = {part for word in self._told for part in word.split()}
+        return frozenset(parts | {*self._told, *self.views, *self.fillers})

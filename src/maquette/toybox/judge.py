@@ -20,11 +20,11 @@ from maquette.camera import view_word
 from maquette.metrics.clip import Clip, clip_score, prepare
 from maquette.priors.embedded import check_files
 from maquette.priors.loading import load_module
+from maquette.priors.wording import Wording
 from maquette.records import Views
 from maquette.toybox.captions import (
     FLAT,
     VIEWS,
-    VOCABULARY,
     Description,
     caption,
     descriptions,
@@ -33,6 +33,7 @@ from maquette.toybox.captions import (
 from maquette.toybox.colours import COLOURS
 from maquette.toybox.finish import MATERIALS, PATTERNS, SIZES
 from maquette.toybox.kinds import KINDS
+from maquette.toybox.wording import WORDING
 from maquette.toybox.world import true_picture
 
 __all__ = ["Judge", "Verdict", "distractors", "true_pictures"]
@@ -66,12 +67,12 @@ class Judge:
     Args:
         clip: knows pictures and captions.
         views: a transformers ``ConvNextForImageClassification`` over the four view words.
-        words: all that the judge has ever read.
+        wording: of all that the judge has ever read.
     """
 
-    def __init__(self, clip: Clip, views: Any, words: Sequence[str] = VOCABULARY) -> None:
+    def __init__(self, clip: Clip, views: Any, wording: Wording = WORDING) -> None:
         self.clip, self.views = clip, views.eval().requires_grad_(False)
-        self.words = tuple(words)
+        self.wording = wording
 
     @staticmethod
     def load(folder: Path) -> Judge:
@@ -87,7 +88,7 @@ class Judge:
 
         card = check_files(folder)
         views = load_module(ConvNextForImageClassification, folder / "views", dtype=torch.float32)
-        return Judge(Clip.load(folder / "clip"), views, card["words"])
+        return Judge(Clip.load(folder / "clip"), views, Wording(**card["wording"]))
 
     def verdict(
         self, pictures: Tensor, description: Description, views: Views | None = None

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from maquette.toybox.captions import VIEWS, VOCABULARY
+from maquette.toybox.captions import VIEWS
 from maquette.toybox.networks import (
     SIZES,
     autoencoder,
@@ -25,6 +25,7 @@ from maquette.toybox.networks import (
     tokenizer,
     unet,
 )
+from maquette.toybox.wording import WORDING
 
 __all__ = ["pack_judge", "pack_prior"]
 
@@ -140,7 +141,7 @@ def _finish(fresh: Path, target: Path, training: Path, stages: tuple[str, ...]) 
     last = {line["stage"]: line for line in lines if line["stage"] in stages}
     card: dict[str, Any] = {
         "format": 1,
-        "words": list(VOCABULARY),
+        "wording": WORDING.tables(),
         "training": list(last.values()),
         "earlier": _earlier(training, stages),
         "sha256": {

@@ -35,7 +35,15 @@ from maquette.toybox.networks import (
 )
 from maquette.toybox.trainer import Plan, Team, train_stage
 
-__all__ = ["TextAndUnet", "encode_all", "train_clip", "train_unet", "train_vae", "train_views"]
+__all__ = [
+    "ASKED",
+    "TextAndUnet",
+    "encode_all",
+    "train_clip",
+    "train_unet",
+    "train_vae",
+    "train_views",
+]
 
 SCHEDULE = NoiseSchedule.scaled_linear()
 COLOUR_SCALE, DETAIL_SIZE, LATENT_NOISE = 2.0, 0.35, 0.05
@@ -139,7 +147,7 @@ def train_unet(
     return train_stage(plan, network, loss, team, seed=seed, picture=picture)  # type: ignore
 
 
-_ASKED: tuple[list[str], ...] = (
+ASKED: tuple[list[str], ...] = (
     *(list(KINDS), list(COLOURS), list(COLOURS)),
     *(["", *PATTERNS], ["", "shiny"], ["", *RELATIONS]),
     *(list(KINDS), list(COLOURS), list(COLOURS)),
@@ -158,10 +166,10 @@ class ClipAndHeads(nn.Module):
         super().__init__()
         self.clip = judge_clip(size, vocabulary_size)
         width = size.judge_widths[-1]
-        self.heads = nn.ModuleList(nn.Linear(width, len(words)) for words in _ASKED)
+        self.heads = nn.ModuleList(nn.Linear(width, len(words)) for words in ASKED)
 
     def forward(self, pictures: Tensor, ids: Tensor, labels: Tensor) -> Tensor:
-        """The summed loss; ``labels`` ``[B, 9]`` answer ``_ASKED``, -1 where it is not told."""
+        """The summed loss; ``labels`` ``[B, 9]`` answer ``ASKED``, -1 where it is not told."""
         answer = self.clip(input_ids=ids, pixel_values=pictures, return_loss=True)
         seen = answer.vision_model_output.pooler_output
         named = [
@@ -189,15 +197,15 @@ def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team,
 
 
 def _labels(text: str) -> tuple[int, ...]:
-    """Answers to ``_ASKED``; -1 for what the caption does not tell."""
+    """Answers to ``ASKED``; -1 for what the caption does not tell."""
     if not text:
-        return (-1,) * len(_ASKED)
+        return (-1,) * len(ASKED)
     told = parse(text)
     material = told.material.replace("matte", "")
     answers = (*_named(told), told.pattern, material, told.relation, *_named(told.other))
     return tuple(
         -1 if word is None else words.index(word)
-        for word, words in zip(answers, _ASKED, strict=True)
+        for word, words in zip(answers, ASKED, strict=True)
     )
 
 

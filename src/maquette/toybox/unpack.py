@@ -1,13 +1,13 @@
 """Go on from packed weights: the inverse of packing, for training over days and machines.
 
 Packed folders hold no optimiser moments and no step, so that a training that begins here warms up
-again; what it had learnt before is kept, and so is the card's record of it.
+again; what it had learnt before is kept, and so is the card's record of it. The world's language
+may have grown meanwhile: what the text encoders know of a word moves to the word's new number.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import torch
@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from maquette.store import write_file
-from maquette.toybox.colours import COLOURS
-from maquette.toybox.kinds import KINDS
+from maquette.toybox.captions import VOCABULARY
+from maquette.toybox.networks import TOKENS, write_vocabulary
+from maquette.toybox.stages import ASKED
 
 __all__ = ["unpack_judge", "unpack_prior"]
 
@@ -28,10 +29,10 @@ def unpack_prior(packed: Path, training: Path) -> None:
         packed: a folder of ``pack_prior``.
         training: the folder in which training will go on.
     """
-    _begin(packed, packed / "tokenizer", training)
+    _begin(packed, training)
     _checkpoint(training / "vae.safetensors", _weights(packed / "vae"))
-    both = _weights(packed / "unet", "unet.") | _weights(packed / "text_encoder", "text.")
-    _checkpoint(training / "unet.safetensors", both)
+    text = _renumbered(_weights(packed / "text_encoder", "text."), packed / "tokenizer", training)
+    _checkpoint(training / "unet.safetensors", _weights(packed / "unet", "unet.") | text)
 
 
 def unpack_judge(packed: Path, training: Path) -> None:
@@ -43,20 +44,18 @@ def unpack_judge(packed: Path, training: Path) -> None:
         packed: a folder of ``pack_judge``.
         training: the folder in which training will go on.
     """
-    _begin(packed, packed / "clip", training)
-    clip = _weights(packed / "clip", "clip.")
+    _begin(packed, training)
+    clip = _renumbered(_weights(packed / "clip", "clip."), packed / "clip", training)
     width = clip["clip.visual_projection.weight"].shape[1]
-    for place, names in enumerate((KINDS, COLOURS, COLOURS)):
+    for place, names in enumerate(ASKED):
         clip[f"heads.{place}.weight"] = torch.zeros(len(names), width)
         clip[f"heads.{place}.bias"] = torch.zeros(len(names))
     _checkpoint(training / "clip.safetensors", clip)
     _checkpoint(training / "views.safetensors", _weights(packed / "views"))
 
 
-def _begin(packed: Path, words: Path, training: Path) -> None:
-    (training / "tokenizer").mkdir(parents=True, exist_ok=True)
-    for name in ("vocab.json", "merges.txt"):
-        shutil.copyfile(words / name, training / "tokenizer" / name)
+def _begin(packed: Path, training: Path) -> None:
+    write_vocabulary(VOCABULARY, training / "tokenizer")
     card = json.loads((packed / "card.json").read_text(encoding="utf-8"))
     record = training / "earlier.json"
     earlier = json.loads(record.read_text(encoding="utf-8")) if record.exists() else []
@@ -68,6 +67,26 @@ def _begin(packed: Path, words: Path, training: Path) -> None:
 def _weights(folder: Path, prefix: str = "") -> dict[str, Tensor]:
     (file,) = folder.glob("*.safetensors")
     return {prefix + name: value.float() for name, value in load_file(file).items()}
+
+
+def _renumbered(weights: dict[str, Tensor], words: Path, training: Path) -> dict[str, Tensor]:
+    """``weights`` with a row for each token of today's vocabulary, and for each place in a text.
+
+    Tokens that are new begin small and at random, new places like the last one that there was.
+    """
+    before = json.loads((words / "vocab.json").read_text(encoding="utf-8"))
+    now = json.loads((training / "tokenizer" / "vocab.json").read_text(encoding="utf-8"))
+    kept = [token for token in now if token in before]
+    moved = dict(weights)
+    for name, value in weights.items():
+        if name.endswith("token_embedding.weight"):
+            random = torch.Generator().manual_seed(0)
+            rows = 0.02 * torch.randn(len(now), value.shape[1], generator=random)
+            rows[[now[token] for token in kept]] = value[[before[token] for token in kept]]
+            moved[name] = rows
+        if name.endswith("position_embedding.weight"):
+            moved[name] = value[[min(place, len(value) - 1) for place in range(TOKENS)]]
+    return moved
 
 
 def _checkpoint(path: Path, weights: dict[str, Tensor]) -> None:
