@@ -47,6 +47,7 @@ class Size:
         unet_widths: channels at the latent resolution, a half and a quarter of it.
         unet_layers: residual blocks of a level.
         judge_widths: channels of the judge's vision net at a quarter, an eighth and a sixteenth.
+        points: width, tokens, blocks, thoughts and heads of the point generator.
     """
 
     picture: int
@@ -55,12 +56,13 @@ class Size:
     unet_widths: tuple[int, int, int]
     unet_layers: int
     judge_widths: tuple[int, int, int]
+    points: tuple[int, int, int, int, int] = (96, 64, 3, 2, 4)
 
 
 SIZES = {
     "64": Size(64, 32, (0, 1, 3), (32, 64, 128), 2, (48, 96, 192)),
-    "128": Size(128, 48, (0, 1, 3), (48, 96, 144), 2, (64, 128, 256)),
-    "tiny": Size(16, 8, (0, 1, 1), (16, 32, 32), 1, (8, 16, 16)),
+    "128": Size(128, 48, (0, 1, 3), (48, 96, 144), 2, (64, 128, 256), (192, 96, 4, 3, 6)),
+    "tiny": Size(16, 8, (0, 1, 1), (16, 32, 32), 1, (8, 16, 16), (16, 8, 1, 1, 2)),
 }
 
 

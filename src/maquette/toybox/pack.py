@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from maquette.priors.points import PointDenoiser
 from maquette.toybox.captions import VIEWS
 from maquette.toybox.networks import (
     SIZES,
@@ -27,7 +28,7 @@ from maquette.toybox.networks import (
 )
 from maquette.toybox.wording import WORDING
 
-__all__ = ["pack_judge", "pack_prior"]
+__all__ = ["pack_judge", "pack_points", "pack_prior"]
 
 SCHEDULER = {
     "_class_name": "DDIMScheduler",
@@ -113,6 +114,28 @@ def pack_judge(training: Path, target: Path, size: str = "64") -> None:
     words.save_pretrained(fresh / "clip")
     _write_vocabulary(training, fresh / "clip")
     _finish(fresh, target, training, ("clip", "views"))
+
+
+def pack_points(training: Path, target: Path, size: str = "64") -> None:
+    """Write the averaged point generator: ``denoiser``, ``text_encoder`` and ``tokenizer``.
+
+    Args:
+        training: a folder in which ``points`` was trained.
+        target: the folder to write; one that is there is replaced.
+        size: the size that was trained.
+    """
+    words, both = tokenizer(training / "tokenizer"), _averaged(training / "points.safetensors")
+    denoiser, text = PointDenoiser(*SIZES[size].points), text_encoder(len(words))
+    text.load_state_dict({k[5:]: v for k, v in both.items() if k.startswith("text.")})
+    fresh = _fresh(target)
+    (fresh / "denoiser").mkdir()
+    weights = {k[7:]: v.half().contiguous() for k, v in both.items() if k.startswith("points.")}
+    save_file(weights, fresh / "denoiser" / "model.safetensors")
+    (fresh / "denoiser" / "config.json").write_text(json.dumps(denoiser.config, indent=1))
+    text.to(torch.float16).save_pretrained(fresh / "text_encoder")
+    words.save_pretrained(fresh / "tokenizer")
+    _write_vocabulary(training, fresh / "tokenizer")
+    _finish(fresh, target, training, ("points",))
 
 
 def _averaged(path: Path) -> dict[str, torch.Tensor]:

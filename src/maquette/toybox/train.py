@@ -22,6 +22,7 @@ from maquette.store import write_file
 from maquette.toybox.captions import VOCABULARY
 from maquette.toybox.dataset import Dataset, draw
 from maquette.toybox.networks import SIZES, Size, token_ids, tokenizer, write_vocabulary
+from maquette.toybox.point_stage import train_points
 from maquette.toybox.stages import (
     SCHEDULE,
     encode_all,
@@ -36,7 +37,7 @@ __all__ = ["train"]
 
 PRIOR_WORLD, JUDGE_WORLD = 1, 2
 """Seeds of the worlds that the prior and the judge are trained on."""
-STAGES = ("vae", "unet", "clip", "views")
+STAGES = ("vae", "unet", "clip", "views", "points")
 
 
 def train(
@@ -49,6 +50,7 @@ def train(
     unet_steps: int = 6000,
     clip_steps: int = 2000,
     views_steps: int = 600,
+    points_steps: int = 6000,
     batch: int = 64,
     unet_rate: float = 0.02,
     processes: int = 1,
@@ -60,13 +62,14 @@ def train(
     Args:
         folder: where pictures, checkpoints, samples and the log go.
         size: one of the network sizes in ``maquette.toybox.networks``.
-        stages: which networks to train: vae, unet, clip, views. The unet needs the vae, and the
-            views need the clip: these are trained first where they are not finished.
+        stages: which networks to train: vae, unet, clip, views, points. The unet needs the vae, and
+            the views need the clip: these are trained first where they are not finished.
         pictures: how many pictures to draw for the prior; the judge takes half as many.
         vae_steps: optimiser steps of the autoencoder.
         unet_steps: of the U-Net with its text encoder.
         clip_steps: of the judge's CLIP.
         views_steps: of the judge's view classifier.
+        points_steps: of the point generator.
         batch: pictures of a step and process; CLIP takes four times, the views twice as many.
         unet_rate: the U-Net's learning rate, for Muon.
         processes: how many train together, each on one thread.
@@ -83,6 +86,7 @@ def train(
         raise InputError(f"There is no stage {unknown[0]!r}", f"Choose from {', '.join(STAGES)}")
     options = (folder, size, stages, pictures, batch, unet_rate, device, seed)
     counts = {"vae": vae_steps, "unet": unet_steps, "clip": clip_steps, "views": views_steps}
+    counts["points"] = points_steps
     folder.mkdir(parents=True, exist_ok=True)
     if processes == 1:
         _work(0, 1, "", options, counts)
@@ -126,6 +130,9 @@ def _work(rank: int, processes: int, meeting: str, options: tuple, counts: dict[
         if "views" in stages:
             plan = Plan("views", counts["views"], 2 * batch, 1e-3, average=0.99)
             train_views(size, clip, data, plan, team, seed)
+    if "points" in stages:
+        plan = Plan("points", counts["points"], batch, 0.02, cooldown=0.7, average=0.998, muon=True)
+        train_points(size, tokenize, plan, team, seed)
     _wait(processes)
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "Batch",
     "Sample",
     "batch",
+    "draw_thing",
     "sample",
     "specimen",
     "true_picture",
@@ -102,6 +103,15 @@ def _light(random: Generator, pose: np.ndarray) -> np.ndarray:
     """A direction towards a light above and behind the camera."""
     towards = -pose[:3, 2] + 0.6 * np.array([0.0, 0.0, 1.0]) + random.normal(0.0, 0.3, 3)
     return towards / np.linalg.norm(towards)
+
+
+def draw_thing(
+    random: Generator, held_out: bool = False
+) -> tuple[Description, list[Words], list[Paint], np.ndarray]:
+    """Draw an object, or two: what a caption tells, colour words, paints and packed primitives."""
+    description, words = _describe(random, held_out)
+    paints = [_paint(random, pair) for pair in words]
+    return description, words, paints, pack(assemble(description, paints, random))
 
 
 def _describe(random: Generator, only_held_out: bool) -> tuple[Description, list[Words]]:
@@ -196,13 +206,11 @@ def sample(seed: int, index: int, size: int = 64, held_out: bool = False) -> Sam
     slots; otherwise those pairs never appear.
     """
     random = Generator(Philox(key=np.array([seed, index], np.uint64)))
-    description, words = _describe(random, held_out)
+    description, words, paints, primitives = draw_thing(random, held_out)
     azimuth = float(random.uniform(-180.0, 180.0))
     low, high = math.sin(math.radians(-10.0)), math.sin(math.radians(70.0))
     elevation = math.degrees(math.asin(random.uniform(low, high)))
     distance, fov = float(random.uniform(3.0, 3.6)), float(random.uniform(34.0, 39.0))
-    paints = [_paint(random, pair) for pair in words]
-    primitives = pack(assemble(description, paints, random))
     scale = np.float32(random.uniform(0.95, 1.05))
     primitives[:, 1:4] = primitives[:, 1:4] * scale + random.uniform(-0.03, 0.03, 3)
     primitives[:, 13:16] *= scale
