@@ -13,7 +13,7 @@ import torch
 
 from maquette.toybox import dataset
 from maquette.toybox.networks import tokenizer, write_vocabulary
-from maquette.toybox.pack import pack_judge, pack_prior
+from maquette.toybox.pack import pack_judge, pack_points, pack_prior
 from maquette.toybox.train import train
 
 WORDS = ("a", "red", "blue", "mug", "front", "side", "back", "overhead", "view", ",")
@@ -40,10 +40,11 @@ def trained() -> Path:
     folder = fresh_folder()
     with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
         patch.setattr(dataset, "BLOCK", BLOCK)
-        steps = {f"{stage}_steps": 2 for stage in ("vae", "unet", "clip", "views")}
+        steps = {f"{stage}_steps": 2 for stage in ("vae", "unet", "clip", "views", "points")}
         train(folder / "training", size="tiny", pictures=2 * BLOCK, batch=8, **steps)  # pyright: ignore
     pack_prior(folder / "training", folder / "prior-tiny", "tiny")
     pack_judge(folder / "training", folder / "judge-tiny", "tiny")
+    pack_points(folder / "training", folder / "points-tiny", "tiny")
     return folder
 
 

@@ -28,6 +28,7 @@ NEIGHBOURS = {
     ("scenes", "render"),
     ("scenes", "optimiser"),
     ("optimiser", "scenes"),
+    ("inits", "priors"),
     ("inits", "scenes"),
     ("losses", "scenes"),
 }

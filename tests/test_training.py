@@ -25,8 +25,8 @@ from maquette.toybox.captions import VOCABULARY, caption, descriptions, parse
 from maquette.toybox.judge import Judge
 from maquette.toybox.networks import (
     LATENT_CHANNELS,
-    TOKENS,
     SIZES,
+    TOKENS,
     judge_clip,
     token_ids,
     tokenizer,
@@ -285,7 +285,7 @@ def test_training_leaves_its_checkpoints_samples_and_log() -> None:
     assert names >= {"samples-000002.png", "world-1-16", "world-2-16", "latents.json"}
     assert not [name for name in names if "part" in name]
     lines = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
-    assert [line["stage"] for line in lines] == ["vae", "unet", "clip", "views"]
+    assert [line["stage"] for line in lines] == ["vae", "unet", "clip", "views", "points"]
     assert all(np.isfinite(line["loss"]) for line in lines)
 
 

@@ -9,6 +9,7 @@ many.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,9 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from maquette.noise import NoiseSchedule
-from maquette.priors.loading import cannot_load, load_module, load_tokenizer
+from maquette.priors.loading import FAULTS, cannot_load, load_module, load_tokenizer
 from maquette.randomness import Randomness
-from maquette.store import read_json
 
 __all__ = ["PointDenoiser", "PointGenerator"]
 
@@ -159,16 +159,16 @@ class PointGenerator:
         from safetensors.torch import load_file
         from transformers import CLIPTextModel
 
-        config = read_json(folder / "denoiser" / "config.json")
         try:
-            config.pop("_class_name")
+            text = (folder / "denoiser" / "config.json").read_text(encoding="utf-8")
+            config = {name: value for name, value in json.loads(text).items() if name[0] != "_"}
             denoiser = PointDenoiser(**config)
             weights = load_file(folder / "denoiser" / "model.safetensors")
             denoiser.load_state_dict({name: value.float() for name, value in weights.items()})
-        except Exception as fault:
+        except FAULTS as fault:
             raise cannot_load(folder / "denoiser", fault) from fault
-        text = load_module(CLIPTextModel, folder / "text_encoder", dtype=torch.float32)
-        return PointGenerator(denoiser, text, load_tokenizer(folder / "tokenizer"))
+        encoder = load_module(CLIPTextModel, folder / "text_encoder", dtype=torch.float32)
+        return PointGenerator(denoiser, encoder, load_tokenizer(folder / "tokenizer"))
 
     @torch.no_grad()
     def sample(
