@@ -5,10 +5,11 @@
 
 Draws the prompts by ``--seed`` (a quarter of them colour pairs that the prior never saw), distils
 each with each recipe, has the embedded judge look at eight views of every asset, and prints a table
-with 95 % bootstrap intervals over prompts. With ``--budget`` every recipe gets as many steps as
-come nearest to that number of U-Net evaluations. Finished jobs are kept in the output folder, so
-that an interrupted run goes on. Beside the table it writes ``sheet-RECIPE.png``, a contact sheet of
-all assets, and ``prior.png``.
+with 95 % bootstrap intervals over prompts, also of the first recipe's lead on each of the others,
+prompt by prompt. With ``--budget`` every recipe gets as many steps as come nearest to that number
+of U-Net evaluations. Finished jobs are kept in the output folder, so that an interrupted run goes
+on. Beside the table it writes ``sheet-RECIPE.png``, a contact sheet of all assets, and
+``prior.png``.
 """
 
 from __future__ import annotations
@@ -141,8 +142,8 @@ def judge_prior(chosen: list[tuple[str, bool]], out: Path) -> list[dict]:
     return results
 
 
-def interval(values: list[float], prompts: list[str]) -> str:
-    """Mean and 95 % bootstrap interval over prompts, whose seeds stay together."""
+def interval(values: list[float], prompts: list[str], scale: float) -> str:
+    """Mean and 95 % bootstrap interval over prompts, whose seeds stay together, times ``scale``."""
     groups = [
         [v for v, p in zip(values, prompts, strict=True) if p == prompt and np.isfinite(v)]
         for prompt in dict.fromkeys(prompts)
@@ -153,7 +154,6 @@ def interval(values: list[float], prompts: list[str]) -> str:
     random = np.random.Generator(np.random.Philox(key=0))
     means = random.choice(known, (4000, len(known))).mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
-    scale = 1.0 if known.max() > 1.5 else 100.0
     return f"{scale * known.mean():5.1f} [{scale * low:5.1f}, {scale * high:5.1f}]"
 
 
@@ -162,9 +162,23 @@ def table(rows: dict[str, list[dict]]) -> None:
     print(f"{'':22s}" + "".join(f"{name:>24s}" for name in MEASURES))
     for name, results in rows.items():
         asked = [result["prompt"] for result in results]
-        columns = ([r.get(m, np.nan) for r in results] for m in MEASURES)
-        cells = "".join(f"{interval(values, asked):>24s}" for values in columns)
+        cells = ""
+        for measure in MEASURES:
+            values = [result.get(measure, np.nan) for result in results]
+            cells += f"{interval(values, asked, 1 if measure == 'clip_score' else 100):>24s}"
         print(f"{name:22s}{cells}")
+
+
+def differences(rows: dict[str, list[dict]]) -> dict[str, list[dict]]:
+    """The first recipe's results minus those of each other one, for the same prompts and seeds."""
+    (first, own), *others = rows.items()
+    return {
+        f"{first} - {name}"[:22]: [
+            {"prompt": a["prompt"], **{m: a[m] - b[m] for m in MEASURES}}
+            for a, b in zip(own, theirs, strict=True)
+        ]
+        for name, theirs in others
+    }
 
 
 def sheet(out: Path, name: str, results: list[dict]) -> None:
@@ -219,17 +233,18 @@ def report(
 ) -> None:
     """Write the sheets and print the tables."""
     unseen = {prompt for prompt, held_out in chosen if held_out}
-    rows = {"prior's own pictures": judge_prior(chosen, options.out)}
-    for recipe in dict.fromkeys(r["recipe"] for r in results):
-        rows[recipe] = [r for r in results if r["recipe"] == recipe]
-        sheet(options.out, recipe, rows[recipe])
+    recipes = list(dict.fromkeys(r["recipe"] for r in results))
+    made = {recipe: [r for r in results if r["recipe"] == recipe] for recipe in recipes}
+    for recipe, own in made.items():
+        sheet(options.out, recipe, own)
+    rows = {"prior's own pictures": judge_prior(chosen, options.out), **made}
     for name, own in list(rows.items()):
         rows[f"  {name[:14]}, unseen"] = [r for r in own if r["prompt"] in unseen]
     machine = platform.processor() or platform.machine()
     print(f"{machine}, {datetime.date.today()}, {options.prompts} prompts of seed {options.seed}, "
           f"runs of seeds {options.run_seeds}, {VIEWS} views")  # fmt: skip
-    table(rows)
-    for recipe in dict.fromkeys(r["recipe"] for r in results):
+    table(rows | differences(made))
+    for recipe in recipes:
         seconds = np.array([r["cpu_seconds"] for r in rows[recipe]])
         steps, evaluations = (
             np.mean([r[k] for r in rows[recipe]]) for k in ("steps", "evaluations")
