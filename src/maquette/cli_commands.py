@@ -38,6 +38,7 @@ def generate(
     /,
     recipe: str = DEFAULT_RECIPE,
     prior: str = "embedded",
+    init: str | None = None,
     seed: int = 0,
     out: Path = Path("runs"),
     size: Size | None = None,
@@ -56,6 +57,8 @@ def generate(
         prompt: What to make.
         recipe: A name that "maquette recipes" lists, or path/to/file.py:function.
         prior: "embedded", a folder in the diffusers layout, or path/to/file.py:function.
+        init: What to start from, instead of the recipe's start: embedded (points that a small network
+            draws of the prompt) or sphere (a grey ball).
         seed: Of every random draw.
         out: Where run folders lie.
         size: Of the recipe; by default small for a prior of small pictures, and else the paper's.
@@ -82,7 +85,7 @@ def generate(
             out=out,
             size=size,
             steps=steps,
-            settings=set,
+            settings=set if init is None else (f"init={init}", *set),
             device=device,
             threads=threads,
             watch=watch,

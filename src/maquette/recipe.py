@@ -14,7 +14,6 @@ from maquette.cameras.uniform import Uniform
 from maquette.gradients.base import Fusion, Regulator
 from maquette.inits.base import Init
 from maquette.inits.canvas import Canvas
-from maquette.inits.several import Several
 from maquette.losses import Loss
 from maquette.objectives.base import Objective
 from maquette.priors.path import Tracing
@@ -88,7 +87,7 @@ class Recipe:
             # Where checkpoints are kept, both steps are, so that there is a path between them.
             forming = replace(path.forming, steps=2, keep_every=min(path.forming.keep_every, 1))
             path = replace(path, forming=forming)
-        return replace(self, init=_few(self.init), path=path, steps=2, views=2, size=16)
+        return replace(self, init=self.init.tiny(), path=path, steps=2, views=2, size=16)
 
     def image(self, size: int = 64) -> Recipe:
         """The same method on one picture of ``size`` pixels instead of a scene (PGC, figure 2).
@@ -114,12 +113,3 @@ class Recipe:
             size=size,
             prompting=without_sides(self.prompting),
         )
-
-
-def _few(init: Init) -> Init:
-    """``init`` with 64 Gaussians, and with no more than two particles."""
-    if isinstance(init, Several):
-        return replace(init, init=_few(init.init), particles=min(init.particles, 2))
-    if "count" in getattr(init, "__dataclass_fields__", ()):
-        return replace(init, count=64)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    return init

@@ -47,6 +47,7 @@ PARTS: dict[str, str] = {
     "gradients.PNGD": "maquette.gradients.pixel",
     "history.Regions": "maquette.history",
     "inits.Canvas": "maquette.inits.canvas",
+    "inits.Embedded": "maquette.inits.embedded",
     "inits.Several": "maquette.inits.several",
     "inits.Sphere": "maquette.inits.sphere",
     "losses.AlphaEntropy": "maquette.losses",

@@ -16,3 +16,7 @@ class Init(ABC):
     @abstractmethod
     def make(self, prompt: str, random: Randomness) -> Scene:
         """A fresh scene for ``prompt``, the same for the same ``random``."""
+
+    def tiny(self) -> Init:
+        """The same start with few primitives and without a network, for tests and rehearsals."""
+        return self

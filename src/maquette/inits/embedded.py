@@ -12,6 +12,7 @@ import torch
 
 from maquette.errors import InputError
 from maquette.inits.base import Init
+from maquette.inits.sphere import Sphere
 from maquette.priors.embedded import check_files, weights_folder
 from maquette.priors.points import PointGenerator
 from maquette.priors.wording import Wording
@@ -74,3 +75,7 @@ class Embedded(Init):
         # Within the ball that every camera sees, whatever the generator drew.
         places = places / places.norm(dim=-1, keepdim=True).clamp(min=1.0)
         return Gaussians.from_points(places, colours[0][of], opacity=self.opacity)
+
+    def tiny(self) -> Sphere:
+        """A ball: what the generator draws is no matter of a test of something else."""
+        return Sphere(count=64)

@@ -35,3 +35,6 @@ class Several(Init):
     def make(self, prompt: str, random: Randomness) -> Particles:
         streams = [stream_of(random, number) for number in range(self.particles)]
         return Particles([self.init.make(prompt, stream) for stream in streams])
+
+    def tiny(self) -> Several:
+        return Several(self.init.tiny(), min(self.particles, 2))

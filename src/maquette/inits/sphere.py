@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -55,3 +55,6 @@ class Sphere(Init):
         return Gaussians.from_points(
             points, colours, opacity=self.opacity, sh_degree=self.sh_degree
         )
+
+    def tiny(self) -> Sphere:
+        return replace(self, count=64)
