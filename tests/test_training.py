@@ -71,7 +71,8 @@ def train_unet(folder: Path) -> nn.Module:
     ids = torch.arange(32 * 20).reshape(32, 20) % 50
     ids[:, -1] = 49
     muon = dataclasses.replace(plan("unet"), muon=True)
-    return stages.train_unet(TINY, latents, ids, muon, team(folder), 5)
+    seen = stages.Encoded(latents, ids)
+    return stages.train_unet(TINY, seen, seen, muon, team(folder), 5)
 
 
 def train_views(folder: Path) -> nn.Module:

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 import small_networks
 from maquette.toybox import dataset
 from maquette.toybox.networks import TOKENS
-from maquette.toybox.pack import pack_judge, pack_prior
-from maquette.toybox.train import train
-from maquette.toybox.unpack import unpack_judge, unpack_prior
+from maquette.toybox.pack import pack_judge, pack_points, pack_prior
+from maquette.toybox.train import STAGES, train
+from maquette.toybox.unpack import unpack_judge, unpack_points, unpack_prior
 
 
 def test_unpacked_weights_are_the_packed_ones(tmp_path: Path) -> None:
@@ -34,12 +34,15 @@ def test_training_goes_on_from_them_and_keeps_the_record(
     unpack_prior(packed / "prior-tiny", tmp_path)
     unpack_judge(packed / "judge-tiny", tmp_path)
     monkeypatch.setattr(dataset, "BLOCK", small_networks.BLOCK)
-    steps = {f"{stage}_steps": 1 for stage in ("vae", "unet", "clip", "views")}
+    unpack_points(packed / "points-tiny", tmp_path)
+    steps = {f"{stage}_steps": 1 for stage in STAGES}
     with torch.random.fork_rng():
         train(tmp_path, size="tiny", pictures=small_networks.BLOCK, batch=8, **steps)  # pyright: ignore
     pack_prior(tmp_path, tmp_path / "prior", "tiny")
     pack_judge(tmp_path, tmp_path / "judge", "tiny")
-    for folder, stages in (("prior", ("vae", "unet")), ("judge", ("clip", "views"))):
+    pack_points(tmp_path, tmp_path / "points", "tiny")
+    made = {"prior": ("vae", "unet"), "judge": ("clip", "views"), "points": ("points",)}
+    for folder, stages in made.items():
         card = json.loads((tmp_path / folder / "card.json").read_text())
         # Two steps before, one since: both are told.
         assert [(line["stage"], line["step"]) for line in card["earlier"]] == [

@@ -57,7 +57,7 @@ def generate(
         prompt: What to make.
         recipe: A name that "maquette recipes" lists, or path/to/file.py:function.
         prior: "embedded", a folder in the diffusers layout, or path/to/file.py:function.
-        init: What to start from, instead of the recipe's start: embedded (points that a small network
+        init: What to start from instead of the recipe's start: embedded (points that a network
             draws of the prompt) or sphere (a grey ball).
         seed: Of every random draw.
         out: Where run folders lie.

@@ -45,7 +45,7 @@ def train_points(
     plan: Plan,
     team: Team,
     seed: int,
-    picture: Callable[[nn.Module, int], None] | None = None,
+    look: Callable[[nn.Module, int], dict[str, float]] | None = None,
 ) -> TextAndPoints:
     """Denoising with a v-head, on objects that are drawn as it goes."""
     network = TextAndPoints(size, len(tokenize)).to(team.device)
@@ -60,7 +60,7 @@ def train_points(
             head = network(SCHEDULE.add_noise(clean, noise, t), t, ids)
         return mse_loss(head.float(), SCHEDULE.v_target(clean, noise, t))
 
-    return train_stage(plan, network, loss, team, seed=seed, picture=picture)  # type: ignore
+    return train_stage(plan, network, loss, team, seed=seed, look=look)  # type: ignore
 
 
 def _clouds(draws: np.random.Generator, count: int) -> tuple[list[str], Tensor]:

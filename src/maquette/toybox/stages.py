@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -37,6 +38,7 @@ from maquette.toybox.trainer import Plan, Team, train_stage
 
 __all__ = [
     "ASKED",
+    "Encoded",
     "TextAndUnet",
     "encode_all",
     "train_clip",
@@ -98,8 +100,10 @@ def train_vae(size: Size, data: Dataset, plan: Plan, team: Team, seed: int) -> A
 
 
 @torch.no_grad()
-def encode_all(vae: Any, data: Dataset, device: str) -> tuple[Tensor, float]:
-    """Latents ``[N, 4, h, w]`` float16, scaled to unit deviation, and the factor that does it."""
+def encode_all(
+    vae: Any, data: Dataset, device: str, factor: float | None = None
+) -> tuple[Tensor, float]:
+    """Latents ``[N, C, h, w]`` float16 times ``factor``, and that; None scales to deviation 1."""
     parts = []
     for start in range(0, len(data), 512):
         pictures = pictures_of(data, np.arange(start, min(start + 512, len(data))), device)
@@ -107,44 +111,81 @@ def encode_all(vae: Any, data: Dataset, device: str) -> tuple[Tensor, float]:
         with _fast(device):
             parts.append(vae.encode(pictures).latents.half().contiguous().cpu())
     latents = torch.cat(parts)
-    factor = 1.0 / float(latents[:8192].float().std())
+    factor = factor or 1.0 / float(latents[:8192].float().std())
     return latents * factor, factor
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the U-Net learns from, on its device.
+
+    Attributes:
+        latents: ``[N, C, h, w]``, scaled to unit deviation.
+        ids: ``[N, L]`` token numbers of the captions.
+    """
+
+    latents: Tensor
+    ids: Tensor
+
+    def to(self, device: str) -> Encoded:
+        return Encoded(self.latents.to(device), self.ids.to(device))
 
 
 def train_unet(
     size: Size,
-    latents: Tensor,
-    ids: Tensor,
+    seen: Encoded,
+    unseen: Encoded,
     plan: Plan,
     team: Team,
     seed: int,
-    picture: Callable[[nn.Module, int], None] | None = None,
+    look: Callable[[nn.Module, int], None] | None = None,
 ) -> TextAndUnet:
     """Denoising with a v-head (Salimans and Ho 2022), more often at much noise than at little.
 
-    What is left to learn after a while is which outline to choose, and that is chosen at much
-    noise: t is ``u^0.7`` of the schedule, so that 40 % of the samples lie above 0.7 instead of 30.
+    At each checkpoint the log tells the averaged network's loss on ``unseen``, always with the same
+    noise, so that two checkpoints and two trainings can be compared.
     """
-    network = TextAndUnet(size, int(ids.max()) + 1).to(team.device)
+    network = TextAndUnet(size, int(seen.ids.max()) + 1).to(team.device)
     if team.device == "cpu":
         from diffusers.models.attention_processor import AttnProcessor
 
         # Written-out attention trains faster than the fused one on a CPU at these sizes.
         network.unet.set_attn_processor(AttnProcessor())
-    latents, ids = latents.to(team.device), ids.to(team.device)
+    else:
+        network.unet.compile()
+    seen, unseen = seen.to(team.device), unseen.to(team.device)
 
     def loss(draws: np.random.Generator, _step: int) -> Tensor:
-        rows = torch.from_numpy(draws.integers(0, len(latents), plan.batch)).to(team.device)
-        # Stratified in t, which lowers the variance of the loss for nothing.
-        strata = (np.arange(plan.batch) + draws.random(plan.batch)) / plan.batch
-        t = torch.from_numpy((strata**0.7 * len(SCHEDULE)).astype(np.int64)).to(team.device)
-        clean = latents[rows].float()
-        noise = torch.from_numpy(draws.standard_normal(clean.shape, np.float32)).to(team.device)
-        with _fast(team.device):
-            head = network(SCHEDULE.add_noise(clean, noise, t), t, ids[rows])
-        return mse_loss(head.float(), SCHEDULE.v_target(clean, noise, t))
+        rows = torch.from_numpy(draws.integers(0, len(seen.latents), plan.batch)).to(team.device)
+        return _denoising(network, seen, rows, draws)
 
-    return train_stage(plan, network, loss, team, seed=seed, picture=picture)  # type: ignore
+    def check(net: nn.Module, step: int) -> dict[str, float]:
+        if look is not None:
+            look(net, step)
+        rows = torch.arange(len(unseen.latents), device=team.device)
+        fixed = np.random.Generator(np.random.Philox(key=seed))
+        losses = [_denoising(net, unseen, part, fixed).item() for part in rows.split(plan.batch)]
+        return {"held_out_loss": float(np.mean(losses))}
+
+    return train_stage(plan, network, loss, team, seed=seed, look=check)  # type: ignore
+
+
+def _denoising(
+    network: nn.Module, data: Encoded, rows: Tensor, draws: np.random.Generator
+) -> Tensor:
+    """The loss on ``rows``, at timesteps of which more lie high than low.
+
+    What is left to learn after a while is which outline to choose, and that is chosen at much
+    noise: t is ``u^0.7`` of the schedule, so that 40 % of the samples lie above 0.7 instead of 30.
+    """
+    clean = data.latents[rows].float()
+    # Stratified in t, which lowers the variance of the loss for nothing.
+    strata = (np.arange(len(rows)) + draws.random(len(rows))) / len(rows)
+    t = torch.from_numpy((strata**0.7 * len(SCHEDULE)).astype(np.int64)).to(clean.device)
+    noise = torch.from_numpy(draws.standard_normal(clean.shape, np.float32)).to(clean)
+    with _fast(clean.device.type):
+        head = network(SCHEDULE.add_noise(clean, noise, t), t, data.ids[rows])
+    return mse_loss(head.float(), SCHEDULE.v_target(clean, noise, t))
 
 
 ASKED: tuple[list[str], ...] = (

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from maquette.toybox.networks import SIZES, Size, token_ids, tokenizer, write_vo
 from maquette.toybox.point_stage import train_points
 from maquette.toybox.stages import (
     SCHEDULE,
+    Encoded,
     encode_all,
     train_clip,
     train_unet,
@@ -32,11 +34,14 @@ from maquette.toybox.stages import (
     train_views,
 )
 from maquette.toybox.trainer import Plan, Team
+from maquette.toybox.world import batch
 
 __all__ = ["train"]
 
-PRIOR_WORLD, JUDGE_WORLD = 1, 2
-"""Seeds of the worlds that the prior and the judge are trained on."""
+PRIOR_WORLD, JUDGE_WORLD, UNSEEN_WORLD = 1, 2, 3
+"""Seeds of the worlds that the prior and the judge are trained on, and checked on."""
+UNSEEN = 512
+"""Pictures on which a loss is checked."""
 STAGES = ("vae", "unet", "clip", "views", "points")
 
 
@@ -154,8 +159,17 @@ def _train_prior(
     latents, factor = _latents(vae, data, team)
     vae.register_to_config(scaling_factor=factor)
     sheet = _sheet(vae, tokenize, team.folder) if team.rank == 0 else None
-    ids = token_ids(tokenize, data.captions)
-    train_unet(size, latents, ids, unet_plan, team, seed, sheet)
+    seen = Encoded(latents, token_ids(tokenize, data.captions))
+    unseen = _unseen(vae, factor, tokenize, size.picture, team.device)
+    train_unet(size, seen, unseen, unet_plan, team, seed, sheet)
+
+
+def _unseen(vae: Any, factor: float, tokenize: Any, side: int, device: str) -> Encoded:
+    """Pictures of combinations that are kept out of training, of a world of their own."""
+    drawn = batch(UNSEEN_WORLD, 0, UNSEEN, side, held_out=True)
+    data = Dataset(drawn.pictures, drawn.captions, np.zeros(UNSEEN), np.zeros(UNSEEN))
+    latents, _ = encode_all(vae, data, device, factor)
+    return Encoded(latents, token_ids(tokenize, drawn.captions))
 
 
 def _latents(vae: Any, data: Dataset, team: Team) -> tuple[Tensor, float]:
@@ -211,6 +225,5 @@ def _sheet(vae: Any, tokenize: Any, folder: Path) -> Any:
         grid = pictures.reshape(-1, 8, side, side, 3).permute(0, 2, 1, 3, 4)
         rows = grid.reshape(-1, 8 * side, 3).mul(255).round().byte().numpy()
         Image.fromarray(rows).save(folder / f"samples-{step:06d}.png")
-        network.requires_grad_(True)
 
     return write

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def train_stage(
     team: Team,
     *,
     seed: int,
-    picture: Callable[[nn.Module, int], None] | None = None,
+    look: Callable[[nn.Module, int], dict[str, float]] | None = None,
 ) -> nn.Module:
     """Train ``network`` and return its moving average.
 
@@ -110,7 +111,8 @@ def train_stage(
         loss: the mean loss of a fresh batch, from random numbers and the step.
         team: the processes that train together.
         seed: of every draw.
-        picture: called with the averaged network at every checkpoint, to write samples.
+        look: called with the averaged network at every checkpoint, to write samples and to measure;
+            what it returns goes into the log.
 
     Returns:
         ``network``, holding the average.
@@ -137,9 +139,8 @@ def train_stage(
             if team.rank == 0:
                 _save(path, network, optimiser, averaged, step)
                 speed = (step - first) * plan.batch * team.size / (time.monotonic() - started)
-                _log(team.folder, plan, step, float(np.mean(losses)), speed, team.size)
-                if picture is not None:
-                    _with(network, averaged, lambda net: picture(net, step))  # noqa: B023
+                seen = {} if look is None else _with(network, averaged, partial(look, step=step))
+                _log(team.folder, plan, step, float(np.mean(losses)), speed, team.size, seen)
             losses = []
     network.load_state_dict(averaged)
     return network.eval()
@@ -161,28 +162,39 @@ def _average(averaged: dict[str, Tensor], network: nn.Module, decay: float) -> N
                 averaged[name].copy_(value)
 
 
-def _with(network: nn.Module, weights: dict[str, Tensor], use: Callable[[nn.Module], None]) -> None:
+def _with(network: nn.Module, weights: dict[str, Tensor], use: Callable[[nn.Module], Any]) -> Any:
     kept = {name: value.detach().clone() for name, value in network.state_dict().items()}
     network.load_state_dict(weights)
     with torch.no_grad():
-        use(network.eval())
+        answer = use(network.eval())
     network.load_state_dict(kept)
-    network.train()
+    network.train().requires_grad_(True)
+    return answer
 
 
-def _log(folder: Path, plan: Plan, step: int, loss: float, speed: float, processes: int) -> None:
+def _log(
+    folder: Path,
+    plan: Plan,
+    step: int,
+    loss: float,
+    speed: float,
+    processes: int,
+    seen: dict[str, float],
+) -> None:
     line: dict[str, Any] = {
         "stage": plan.name,
         "step": step,
         "samples": step * plan.batch * processes,
         "loss": round(loss, 5),
+        **{name: round(value, 5) for name, value in seen.items()},
         "samples_per_second": round(speed, 1),
         "unix_time": round(time.time()),
     }
     with (folder / "training.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
+    measured = "".join(f"{name} {value:.4f}  " for name, value in seen.items())
     print(
-        f"{plan.name:6s} step {step:6d} of {plan.steps}  loss {loss:.4f}  "
+        f"{plan.name:6s} step {step:6d} of {plan.steps}  loss {loss:.4f}  {measured}"
         f"{speed:.0f} samples/s  {plan.rate_at(step):.1e}",
         flush=True,
     )

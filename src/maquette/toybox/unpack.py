@@ -19,7 +19,7 @@ from maquette.toybox.captions import VOCABULARY
 from maquette.toybox.networks import TOKENS, write_vocabulary
 from maquette.toybox.stages import ASKED
 
-__all__ = ["unpack_judge", "unpack_prior"]
+__all__ = ["unpack_judge", "unpack_points", "unpack_prior"]
 
 
 def unpack_prior(packed: Path, training: Path) -> None:
@@ -52,6 +52,18 @@ def unpack_judge(packed: Path, training: Path) -> None:
         clip[f"heads.{place}.bias"] = torch.zeros(len(names))
     _checkpoint(training / "clip.safetensors", clip)
     _checkpoint(training / "views.safetensors", _weights(packed / "views"))
+
+
+def unpack_points(packed: Path, training: Path) -> None:
+    """Write a first checkpoint of ``points`` from a packed point generator.
+
+    Args:
+        packed: a folder of ``pack_points``.
+        training: the folder in which training will go on.
+    """
+    _begin(packed, training)
+    text = _renumbered(_weights(packed / "text_encoder", "text."), packed / "tokenizer", training)
+    _checkpoint(training / "points.safetensors", _weights(packed / "denoiser", "points.") | text)
 
 
 def _begin(packed: Path, training: Path) -> None:
