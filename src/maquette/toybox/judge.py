@@ -21,7 +21,7 @@ from maquette.priors.embedded import check_files
 from maquette.priors.loading import load_module
 from maquette.records import Views
 from maquette.toybox.captions import VIEWS, VOCABULARY, Description, caption, descriptions, parse
-from maquette.toybox.colours import COLOURS
+from maquette.toybox.colours import COLOURS, clear_background
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.world import true_picture
 
@@ -151,13 +151,14 @@ def distractors(prompt: str, count: int = 99) -> list[str]:
 
 
 def true_pictures(description: Description, views: Views, variation: int = 0) -> Tensor:
-    """Exact pictures ``[B, H, W, 3]`` in [0, 1] of an object, on white.
+    """Exact pictures ``[B, H, W, 3]`` in [0, 1] of an object, on its clear background.
 
     Args:
         description: of the object.
         views: the cameras.
         variation: selects the object's proportions.
     """
+    background = clear_background(description.colours)
     cameras = zip(
         views.azimuth_deg.tolist(),
         views.elevation_deg.tolist(),
@@ -167,7 +168,7 @@ def true_pictures(description: Description, views: Views, variation: int = 0) ->
     )
     pictures = [
         true_picture(
-            *(description, azimuth, elevation, views.width),
+            *(description, azimuth, elevation, views.width, background),
             distance=distance,
             fov_y_deg=fov,
             variation=variation,

@@ -13,7 +13,7 @@ from numpy.random import Generator, Philox
 
 from maquette.camera import FOV_Y_DEG, intrinsics_from_fov, orbit_pose, view_word
 from maquette.toybox.captions import Description, caption, descriptions, held_out
-from maquette.toybox.colours import COLOURS, Rgb
+from maquette.toybox.colours import COLOURS, Rgb, shows_on
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.shapes import pack
 from maquette.toybox.tracer import Traced, trace
@@ -113,8 +113,7 @@ def _background(random: Generator, slots: list[Rgb]) -> Rgb:
     draw = random.random()
     level = 1.0 if draw < 0.35 else 0.5 if draw < 0.50 else 0.0
     candidate = np.full(3, level) if draw < 0.60 else random.random(3)
-    shades = np.array([np.array(slot) * shade for slot in slots for shade in (1.0, 0.75)])
-    while np.linalg.norm(shades - candidate, axis=1).min() < 0.25:
+    while not shows_on(candidate, slots):
         candidate = random.random(3)
     return tuple(float(value) for value in candidate)  # type: ignore[return-value]
 
