@@ -28,7 +28,8 @@ import numpy as np
 
 ELEVATION_DEG, VIEWS, SIZE = 15.0, 8, 64
 JUDGED = ("prompt_right", "kind_right", "colour_right", "view_right", "clip_score")
-MEASURES = (*JUDGED, "janus")
+MEASURES = (*JUDGED, "janus", "halo")
+# The halo is the mean coverage at the rim of the pictures, which no object of the world reaches.
 
 
 def prompts(count: int, seed: int) -> list[tuple[str, bool]]:
@@ -51,59 +52,77 @@ def prompts(count: int, seed: int) -> list[tuple[str, bool]]:
 
 
 def make(job: tuple[str, str, int, str, str, int | None]) -> dict:
-    """Distil and judge one prompt with one recipe; the result is kept in the job's file."""
+    """Distil one prompt with one recipe, unless the job's files are there, and judge the asset."""
     import torch
 
     prompt, recipe_name, seed, out, settings, budget = job
+    from maquette.costs import steps_within
+    from maquette.distill import distill
+    from maquette.export.ply import write_ply
     from maquette.lookup import find_recipe
+    from maquette.overrides import override
+    from maquette.run import Run
+    from maquette.scenes.particles import each
 
+    torch.set_num_threads(1)
     recipe = find_recipe(recipe_name)
     path = job_file(Path(out), recipe.name, prompt, seed)
     if path.exists():
-        return json.loads(path.read_text())
-    torch.set_num_threads(1)
-    from maquette.costs import steps_within
-    from maquette.distill import distill
-    from maquette.export.sheet import to_uint8, write_png
-    from maquette.metrics.evaluate import scene_fronts
-    from maquette.metrics.janus import is_janus
-    from maquette.overrides import override
-    from maquette.records import Views
-    from maquette.run import Run
-    from maquette.scenes.particles import each
-    from maquette.toybox.captions import parse
-
-    prior, judge = _models()
+        return json.loads(path.read_text()) | judged(path, prompt)
     recipe = override(recipe, json.loads(settings))
     if budget is not None:
         recipe = replace(recipe, steps=steps_within(recipe, budget))
     started, cpu = time.monotonic(), time.process_time()
-    run = Run.start(prompt, recipe, prior, seed)
+    run = Run.start(prompt, recipe, _models()[0], seed)
     for _ in distill(run):
         pass
-    seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu
-    # Half a step off the front: no camera stands on the border between two view words.
-    views = Views.ring(VIEWS, elevation_deg=ELEVATION_DEG, size=SIZE, start_deg=180 / VIEWS)
-    scene = each(run.scene)[0]
-    with torch.no_grad():
-        pictures = scene.render(views, torch.ones(VIEWS, 3)).colour.clamp(0, 1)
-    write_png(path.with_suffix(".png"), to_uint8(torch.cat(list(pictures), dim=1)))
-    verdict = judge.verdict(pictures, parse(prompt), views)
-    fronts = scene_fronts(judge, scene, parse(prompt), SIZE)
     result = {
         "prompt": prompt,
         "recipe": recipe.name,
         "seed": seed,
-        "seconds": seconds,
-        "cpu_seconds": cpu_seconds,
+        "seconds": time.monotonic() - started,
+        "cpu_seconds": time.process_time() - cpu,
         "steps": run.step,
         "evaluations": run.prior.evaluations,
         "gaussians": run.scene.count,
-        "janus": float("nan") if fronts is None else float(is_janus(fronts)),
-        **{name: getattr(verdict, name).mean().item() for name in JUDGED},
     }
+    write_ply(path.with_suffix(".ply"), each(run.scene)[0])  # pyright: ignore[reportArgumentType]
     path.write_text(json.dumps(result))
-    return result
+    return result | judged(path, prompt)
+
+
+def judged(path: Path, prompt: str) -> dict[str, float]:
+    """What the judge says of a job's asset; its eight views are written beside it."""
+    import torch
+
+    from maquette.export.ply import read_ply
+    from maquette.export.sheet import to_uint8, write_png
+    from maquette.metrics.evaluate import scene_fronts
+    from maquette.metrics.janus import is_janus
+    from maquette.records import Views
+    from maquette.toybox.captions import parse
+    from maquette.toybox.colours import clear_background
+
+    judge, description = _models()[1], parse(prompt)
+    scene = read_ply(path.with_suffix(".ply"))
+    # Half a step off the front: no camera stands on the border between two view words.
+    views = Views.ring(VIEWS, elevation_deg=ELEVATION_DEG, size=SIZE, start_deg=180 / VIEWS)
+    behind = torch.tensor(clear_background(description.colour_words)).expand(VIEWS, 3)
+    with torch.no_grad():
+        render = scene.render(views, behind)
+    pictures = render.colour.clamp(0, 1)
+    write_png(path.with_suffix(".png"), to_uint8(torch.cat(list(pictures), dim=1)))
+    verdict, fronts = (
+        judge.verdict(pictures, description, views),
+        scene_fronts(judge, scene, description),
+    )
+    alpha = render.alpha.reshape(VIEWS, SIZE, SIZE)
+    rim = torch.cat([alpha[:, :2], alpha[:, -2:], alpha[..., :2].mT, alpha[..., -2:].mT], dim=1)
+    return {
+        **{name: getattr(verdict, name).mean().item() for name in JUDGED},
+        "janus": float("nan") if fronts is None else float(is_janus(fronts)),
+        "halo": rim.mean().item(),
+    }
 
 
 def job_file(out: Path, recipe: str, prompt: str, seed: int) -> Path:

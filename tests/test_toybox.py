@@ -1,5 +1,6 @@
 """The toy world: exact geometry, captions and their inverse, seeded samples, recognisable kinds."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from maquette.camera import camera_from_world, intrinsics_from_fov, orbit_pose, 
 from maquette.cli import main
 from maquette.toybox import captions, show, world
 from maquette.toybox.captions import VIEWS, Description, caption, descriptions, held_out, parse
-from maquette.toybox.colours import COLOURS
+from maquette.toybox.colours import COLOURS, clear_background, shows_on
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.shapes import BOX, ELLIPSOID, Primitive, box, cone, ellipsoid, fit, pack, rod
 from maquette.toybox.shapes import support as support_of
@@ -352,3 +353,21 @@ def test_contact_sheet_is_a_command(tmp_path, capsys):
     assert capsys.readouterr().out == f"{target}\n"
     assert target.read_bytes().startswith(b"\x89PNG")
     assert main(["toybox", "show", "--out", str(target), "--columns", "0"]) == 2
+
+
+def test_no_colours_vanish_on_their_clear_background() -> None:
+    assert clear_background(()) == clear_background(("red", "blue")) == (1.0, 1.0, 1.0)
+    assert not shows_on((1.0, 1.0, 1.0), [COLOURS["white"]])
+    for count in (1, 2, 3, 4):
+        for words in itertools.combinations(COLOURS, count):
+            assert shows_on(clear_background(words), [COLOURS[word] for word in words]), words
+
+
+def test_the_world_keeps_to_the_rule_of_clear_backgrounds() -> None:
+    for index in range(60):
+        drawn = world.sample(4, index, 8)
+        told = [COLOURS[word] for word in drawn.colours]
+        # The colours themselves are jittered by up to 0.04 a channel.
+        assert not any(
+            np.linalg.norm(np.array(rgb) - drawn.background) < 0.25 - 0.07 for rgb in told
+        )

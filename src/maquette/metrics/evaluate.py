@@ -24,6 +24,7 @@ from maquette.records import Views
 from maquette.scenes.base import Scene
 from maquette.store import disk_errors, read_json, sha256_of, write_json
 from maquette.toybox.captions import Description, parse
+from maquette.toybox.colours import Rgb, clear_background
 from maquette.toybox.judge import Judge
 from maquette.toybox.kinds import KINDS
 
@@ -76,8 +77,9 @@ def evaluate_run(
     model.wording.check_words(prompt, "The judge")
     # Half a step off the front: no camera stands on the border between two view words.
     ring = Views.ring(views, elevation_deg=elevation_deg, size=size, start_deg=180 / views)
-    measures, note = _measure(model, _pictures(scene, ring), prompt, ring)
     described = _description(prompt)
+    behind = clear_background(described.colour_words if described else ())
+    measures, note = _measure(model, _pictures(scene, ring, behind), prompt, ring)
     fronts = None if described is None else scene_fronts(model, scene, described, size)
     with disk_errors(folder / ASSET):
         digest = sha256_of((folder / ASSET).read_bytes())
@@ -88,6 +90,7 @@ def evaluate_run(
         "views": views,
         "elevation_deg": float(elevation_deg),
         "size": size,
+        "background": list(behind),
         "note": note,
         **{name: _mean(values) for name, values in measures.items()},
         "janus": None if fronts is None else float(is_janus(fronts)),
@@ -99,8 +102,8 @@ def evaluate_run(
 
 
 @torch.no_grad()
-def _pictures(scene: Scene, views: Views) -> Tensor:
-    rendered = scene.render(views, torch.ones(len(views), 3)).colour
+def _pictures(scene: Scene, views: Views, background: Rgb) -> Tensor:
+    rendered = scene.render(views, torch.tensor(background).expand(len(views), 3)).colour
     return finite("render", rendered).clamp(0, 1)
 
 
@@ -111,7 +114,8 @@ def scene_fronts(
     if not KINDS[description.kind].has_front:
         return None
     ring = janus_ring(size)
-    return false_fronts(judge.view_probabilities, _pictures(scene, ring), ring)
+    pictures = _pictures(scene, ring, clear_background(description.colour_words))
+    return false_fronts(judge.view_probabilities, pictures, ring)
 
 
 def _measure(

@@ -92,6 +92,11 @@ class Description:
                 )
 
     @property
+    def colour_words(self) -> tuple[str, ...]:
+        """All colours that are named, of both objects."""
+        return self.colours + (self.other.colours if self.other is not None else ())
+
+    @property
     def alone(self) -> Description:
         """The first object without the second."""
         return replace(self, relation="", other=None)

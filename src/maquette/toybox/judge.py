@@ -30,7 +30,7 @@ from maquette.toybox.captions import (
     descriptions,
     parse,
 )
-from maquette.toybox.colours import COLOURS
+from maquette.toybox.colours import COLOURS, clear_background
 from maquette.toybox.finish import MATERIALS, PATTERNS, SIZES
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.wording import WORDING
@@ -206,13 +206,14 @@ def _recoloured(description: Description, slot: int) -> list[Description]:
 
 
 def true_pictures(description: Description, views: Views, variation: int = 0) -> Tensor:
-    """Exact pictures ``[B, H, W, 3]`` in [0, 1] of an object, on white.
+    """Exact pictures ``[B, H, W, 3]`` in [0, 1] of an object, on its clear background.
 
     Args:
         description: of the object.
         views: the cameras.
         variation: selects the object's proportions.
     """
+    background = clear_background(description.colour_words)
     cameras = zip(
         views.azimuth_deg.tolist(),
         views.elevation_deg.tolist(),
@@ -222,7 +223,7 @@ def true_pictures(description: Description, views: Views, variation: int = 0) ->
     )
     pictures = [
         true_picture(
-            *(description, azimuth, elevation, views.width),
+            *(description, azimuth, elevation, views.width, background),
             distance=distance,
             fov_y_deg=fov,
             variation=variation,

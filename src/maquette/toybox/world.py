@@ -22,7 +22,7 @@ from maquette.toybox.captions import (
     descriptions,
     held_out,
 )
-from maquette.toybox.colours import COLOURS, Rgb
+from maquette.toybox.colours import COLOURS, Rgb, shows_on
 from maquette.toybox.finish import MATERIALS, PATTERNS, SIZES
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.shapes import pack
@@ -169,8 +169,7 @@ def _background(random: Generator, slots: list[Rgb]) -> Rgb:
     draw = random.random()
     level = 1.0 if draw < 0.35 else 0.5 if draw < 0.50 else 0.0
     candidate = np.full(3, level) if draw < 0.60 else random.random(3)
-    shades = np.array([np.array(slot) * shade for slot in slots for shade in (1.0, 0.75)])
-    while np.linalg.norm(shades - candidate, axis=1).min() < 0.25:
+    while not shows_on(candidate, slots):
         candidate = random.random(3)
     return tuple(float(value) for value in candidate)  # type: ignore[return-value]
 
