@@ -96,11 +96,6 @@ class Description:
         """All colours that are named, of both objects."""
         return self.colours + (self.other.colours if self.other is not None else ())
 
-    @property
-    def alone(self) -> Description:
-        """The first object without the second."""
-        return replace(self, relation="", other=None)
-
 
 def _check(name: str, word: str, table: object) -> None:
     known = list(table)  # pyright: ignore[reportArgumentType, reportCallIssue]
