@@ -3,7 +3,7 @@
     python benchmarks/prior.py
     python benchmarks/prior.py --pictures 2048 --prompts 200
 
-Draws prompts of the toy world by ``--seed``, half of them combinations that no training saw, has the
+Draws prompts of the toy world, half of them combinations that no training saw, has the
 prior draw each from its four view words, and the judge say what it sees. Then the distance of the
 judge's features (Frechet, as in FID) between pictures of the prior and true pictures of the same
 captions, beside that of two sets of true pictures, which is as near as one can come.
@@ -87,8 +87,9 @@ def main() -> None:
         features(judge, torch.from_numpy(part.pictures).float() / 255) for part in (true, again)
     )
     own = features(judge, drawn(prior, true.captions, 1))
-    print(f"Frechet distance to {options.pictures} true pictures: the prior's "
-          f"{frechet_distance(own, one):.4f}, other true ones {frechet_distance(two, one):.4f}")  # fmt: skip
+    distances = frechet_distance(own, one), frechet_distance(two, one)
+    print(f"Frechet distance to {options.pictures} true pictures: "
+          f"the prior's {distances[0]:.4f}, other true ones {distances[1]:.4f}")  # fmt: skip
 
 
 if __name__ == "__main__":
