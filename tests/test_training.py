@@ -20,7 +20,7 @@ from maquette.errors import InputError, PriorError
 from maquette.priors.embedded import Worded, check_files
 from maquette.priors.stable_diffusion import StableDiffusion
 from maquette.records import Views
-from maquette.toybox import dataset, stages, trainer
+from maquette.toybox import dataset, judge_stages, stages, trainer
 from maquette.toybox.captions import VOCABULARY, caption, descriptions, parse
 from maquette.toybox.judge import Judge
 from maquette.toybox.networks import (
@@ -77,13 +77,13 @@ def train_unet(folder: Path) -> nn.Module:
 
 def train_views(folder: Path) -> nn.Module:
     clip = judge_clip(TINY, 60)
-    return stages.train_views(TINY, clip, pictures(), plan("views"), team(folder), 5)
+    return judge_stages.train_views(TINY, clip, pictures(), plan("views"), team(folder), 5)
 
 
 def train_clip(folder: Path) -> nn.Module:
     write_vocabulary(VOCABULARY, folder)
     words = tokenizer(folder)
-    return stages.train_clip(TINY, pictures(), words, plan("clip"), team(folder), 5)
+    return judge_stages.train_clip(TINY, pictures(), words, plan("clip"), team(folder), 5)
 
 
 class KilledError(Exception):
@@ -383,3 +383,18 @@ def test_checkpoints_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(KilledError):
         train_stage(plan("line", 4), network, loss, team(tmp_path), seed=0)
     assert (tmp_path / "line.safetensors").read_bytes() == before
+
+
+def test_broken_pictures_keep_colours_and_show_nothing() -> None:
+    drawn = batch(5, 0, 24, 32).pictures
+    true = torch.from_numpy(drawn).permute(0, 3, 1, 2).float() / 127.5 - 1
+    draws = np.random.Generator(np.random.Philox(1))
+    broken = judge_stages.broken(true, draws)
+    again = judge_stages.broken(true, np.random.Generator(np.random.Philox(1)))
+    assert torch.equal(broken, again)
+    assert broken.shape == true.shape
+    assert float(broken.abs().max()) <= 1
+    means = (broken.mean((2, 3)) - true.mean((2, 3))).abs().amax(dim=1)
+    # Tiles and blobs only move the colours about; halves are of two pictures.
+    assert 8 <= int((means < 0.01).sum()) < 24
+    assert (broken - true).abs().mean((1, 2, 3)).min() > 0.01

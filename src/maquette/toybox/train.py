@@ -22,17 +22,10 @@ from maquette.errors import InputError
 from maquette.store import write_file
 from maquette.toybox.captions import VOCABULARY
 from maquette.toybox.dataset import Dataset, draw
+from maquette.toybox.judge_stages import train_clip, train_views
 from maquette.toybox.networks import SIZES, Size, token_ids, tokenizer, write_vocabulary
 from maquette.toybox.point_stage import train_points
-from maquette.toybox.stages import (
-    SCHEDULE,
-    Encoded,
-    encode_all,
-    train_clip,
-    train_unet,
-    train_vae,
-    train_views,
-)
+from maquette.toybox.stages import SCHEDULE, Encoded, encode_all, train_unet, train_vae
 from maquette.toybox.trainer import Plan, Team
 from maquette.toybox.world import batch
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from maquette.store import write_file
 from maquette.toybox.captions import VOCABULARY
+from maquette.toybox.judge_stages import ASKED
 from maquette.toybox.networks import TOKENS, write_vocabulary
-from maquette.toybox.stages import ASKED
 
 __all__ = ["unpack_judge", "unpack_points", "unpack_prior"]
 

@@ -1,0 +1,166 @@
+"""The stages of the judge's training: CLIP and the view classifier, on the common loop."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import affine_grid, cross_entropy, grid_sample, interpolate
+
+from maquette.toybox.captions import RELATIONS, VIEWS, Description, parse
+from maquette.toybox.colours import COLOURS
+from maquette.toybox.dataset import Dataset
+from maquette.toybox.finish import PATTERNS
+from maquette.toybox.kinds import KINDS
+from maquette.toybox.networks import Size, judge_clip, judge_views, token_ids
+from maquette.toybox.stages import fast, pictures_of
+from maquette.toybox.trainer import Plan, Team, train_stage
+
+__all__ = ["ASKED", "broken", "disturbed", "train_clip", "train_views"]
+
+ASKED: tuple[list[str], ...] = (
+    *(list(KINDS), list(COLOURS), list(COLOURS)),
+    *(["", *PATTERNS], ["", "shiny"], ["", *RELATIONS]),
+    *(list(KINDS), list(COLOURS), list(COLOURS)),
+)
+"""What the heads are asked about an object, its finish, and the object beside it."""
+
+
+class ClipAndHeads(nn.Module):
+    """The judge's CLIP, with linear heads that only training uses.
+
+    Within a batch hardly any two captions share their colours, so that contrast alone teaches
+    little about kinds. The heads ask directly for all that a caption can tell.
+    """
+
+    def __init__(self, size: Size, vocabulary_size: int) -> None:
+        super().__init__()
+        self.clip = judge_clip(size, vocabulary_size)
+        width = size.judge_widths[-1]
+        self.heads = nn.ModuleList(nn.Linear(width, len(words)) for words in ASKED)
+
+    def forward(self, pictures: Tensor, ids: Tensor, labels: Tensor) -> Tensor:
+        """The summed loss.
+
+        Args:
+            pictures: ``[B + K, 3, S, S]``, the last K of which show nothing: no caption is theirs.
+            ids: ``[B, L]`` token numbers of the first B pictures' captions.
+            labels: ``[B, 9]`` answers to ``ASKED``, -1 where it is not told.
+        """
+        answer = self.clip(input_ids=ids, pixel_values=pictures)
+        own = torch.arange(len(ids), device=ids.device)
+        by_text = cross_entropy(answer.logits_per_text.float(), own)
+        by_picture = cross_entropy(answer.logits_per_image[: len(ids)].float(), own)
+        seen = answer.vision_model_output.pooler_output[: len(ids)]
+        named = [
+            cross_entropy(head(seen).float(), labels[:, place], ignore_index=-1)
+            for place, head in enumerate(self.heads)
+        ]
+        return (by_text + by_picture) / 2 + sum(named, seen.new_zeros(()))
+
+
+def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team, seed: int) -> Any:
+    """Contrastive learning (Radford et al. 2021) among true pictures and broken ones.
+
+    Disturbed pictures teach it to judge renders; broken ones, to which no caption belongs, that the
+    right colours are no object.
+    """
+    ids = token_ids(tokenize, data.captions)
+    told = np.flatnonzero([bool(caption) for caption in data.captions])
+    labels = torch.tensor([_labels(caption) for caption in data.captions])
+    network = ClipAndHeads(size, len(tokenize)).to(team.device)
+
+    def loss(draws: np.random.Generator, _step: int) -> Tensor:
+        rows = draws.choice(told, plan.batch, replace=False)
+        pictures = disturbed(pictures_of(data, rows, team.device), draws)
+        pictures = torch.cat([pictures, broken(pictures[: plan.batch // 4], draws)])
+        with fast(team.device):
+            return network(pictures, ids[rows].to(team.device), labels[rows].to(team.device))
+
+    trained = cast(ClipAndHeads, train_stage(plan, network, loss, team, seed=seed))
+    return trained.clip
+
+
+def _labels(text: str) -> tuple[int, ...]:
+    """Answers to ``ASKED``; -1 for what the caption does not tell."""
+    if not text:
+        return (-1,) * len(ASKED)
+    told = parse(text)
+    material = told.material.replace("matte", "")
+    answers = (*_named(told), told.pattern, material, told.relation, *_named(told.other))
+    return tuple(
+        -1 if word is None else words.index(word)
+        for word, words in zip(answers, ASKED, strict=True)
+    )
+
+
+def _named(told: Description | None) -> tuple[str | None, str | None, str | None]:
+    """Kind and colours of an object, None for what is not told."""
+    if told is None:
+        return None, None, None
+    colours = told.colours or (None,)
+    return told.kind, colours[0], colours[-1]
+
+
+def train_views(size: Size, clip: Any, data: Dataset, plan: Plan, team: Team, seed: int) -> Any:
+    """View words of objects that have a front, starting from the judge's vision net."""
+    network = judge_views(size, VIEWS)
+    network.convnext.load_state_dict(clip.vision_model.state_dict())
+    network = network.to(team.device)
+    rows_with_front = np.flatnonzero(data.has_front)
+
+    def loss(draws: np.random.Generator, _step: int) -> Tensor:
+        rows = draws.choice(rows_with_front, plan.batch)
+        labels = torch.from_numpy(data.views[rows]).to(team.device)
+        with fast(team.device):
+            pictures = disturbed(pictures_of(data, rows, team.device), draws)
+            answer = network(pixel_values=pictures, labels=labels)
+        return answer.loss.float()
+
+    return train_stage(plan, network, loss, team, seed=seed)
+
+
+def broken(pictures: Tensor, draws: np.random.Generator) -> Tensor:
+    """Pictures of the same colours that show nothing: shuffled tiles, blobs, or mixed halves."""
+    count, side = len(pictures), pictures.shape[-1]
+    parts = []
+    for place, picture in enumerate(pictures):
+        kind = draws.integers(3)
+        if kind == 2:
+            # The left half of one and the right half of the next one, mirrored.
+            other = pictures[(place + 1) % count].flip(-1)
+            parts.append(torch.cat([picture[..., : side // 2], other[..., side // 2 :]], dim=-1))
+            continue
+        edge = side // (4 if kind == 0 else 16)
+        tiles = picture.unfold(1, edge, edge).unfold(2, edge, edge).flatten(1, 2)
+        tiles = tiles[:, torch.from_numpy(draws.permutation(tiles.shape[1])).to(tiles.device)]
+        grid = tiles.unflatten(1, (side // edge, side // edge)).permute(0, 1, 3, 2, 4)
+        shuffled = grid.reshape(picture.shape)
+        if kind == 1:
+            small = interpolate(shuffled[None], side // edge, mode="area")
+            shuffled = interpolate(small, side, mode="bilinear")[0]
+        parts.append(shuffled)
+    return torch.stack(parts)
+
+
+def disturbed(pictures: Tensor, draws: np.random.Generator) -> Tensor:
+    """Pictures moved, scaled, blurred, relit and made noisy at random, ``[B, 3, S, S]``."""
+    count, side = pictures.shape[0], pictures.shape[-1]
+    zoom = draws.uniform(0.85, 1.15, count)
+    move = draws.uniform(-0.08, 0.08, (count, 2))
+    maps = np.zeros((count, 2, 3), np.float32)
+    maps[:, 0, 0] = maps[:, 1, 1] = zoom
+    maps[:, :, 2] = move
+    grid = affine_grid(torch.from_numpy(maps).to(pictures), list(pictures.shape), False)
+    pictures = grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+    if draws.random() < 0.35:
+        small = max(int(side / draws.uniform(1.2, 2.5)), 8)
+        pictures = interpolate(
+            interpolate(pictures, small, mode="bilinear", antialias=True), side, mode="bilinear"
+        )
+    contrast = torch.from_numpy(draws.uniform(0.85, 1.1, (count, 1, 1, 1))).to(pictures)
+    strength = torch.from_numpy(draws.uniform(0, 0.1, (count, 1, 1, 1))).to(pictures)
+    noise = torch.from_numpy(draws.standard_normal(pictures.shape, np.float32)).to(pictures)
+    return (pictures * contrast + strength * noise).clamp(-1, 1)
