@@ -3,7 +3,7 @@
     python benchmarks/quality.py --out runs/quality --recipes maquette dreamfusion --prompts 40
     python benchmarks/quality.py --recipes all --prompts 12 --run-seeds 0 1 --budget 1200
 
-Draws the prompts by ``--seed`` (a quarter of them colour pairs that the prior never saw), distils
+Draws the prompts by ``--seed`` (a third of them combinations that the prior never saw), distils
 each with each recipe, has the embedded judge look at eight views of every asset, and prints a table
 with 95 % bootstrap intervals over prompts, also of the first recipe's lead on each of the others,
 prompt by prompt. With ``--budget`` every recipe gets as many steps as come nearest to that number
@@ -33,22 +33,33 @@ MEASURES = (*JUDGED, "janus", "halo")
 
 
 def prompts(count: int, seed: int) -> list[tuple[str, bool]]:
-    """``count`` prompts and whether their colour pair was held out; every fourth one is."""
-    from maquette.toybox.captions import caption, descriptions
+    """``count`` prompts and whether their combination was held out; every third one is.
+
+    All colours are told. Patterns, materials, sizes and second objects are as frequent as in the
+    world's own captions.
+    """
+    from maquette.toybox.captions import caption
+    from maquette.toybox.kinds import KINDS
+    from maquette.toybox.world import describe
 
     random = np.random.Generator(np.random.Philox(key=seed))
     chosen: list[tuple[str, bool]] = []
-    for held_out, share in ((False, count - count // 4), (True, count // 4)):
-        pool = descriptions(held_out)
-        kinds = list(dict.fromkeys(d.kind for d in pool))
-        # Kinds go round in a random order, so that each appears about equally often.
-        order = [kinds[i % len(kinds)] for i in random.permutation(len(kinds))] * (
-            1 + share // len(kinds)
-        )
+    for held_out, share in ((False, count - count // 3), (True, count // 3)):
+        # Kinds go round in a random order, so that each appears about equally often; what has one
+        # colour and no pattern is never an unseen combination, and has its turn when it has one.
+        kinds = list(KINDS)
+        order = [kinds[i] for i in random.permutation(len(kinds))] * (1 + share // len(kinds))
         for kind in order[:share]:
-            members = [d for d in pool if d.kind == kind]
-            chosen.append((caption(members[random.integers(len(members))]), held_out))
+            drawn = None
+            while drawn is None or drawn.kind != kind or not _all_told(drawn):
+                drawn, _ = describe(random, held_out)
+            chosen.append((caption(drawn), held_out))
     return chosen
+
+
+def _all_told(description) -> bool:
+    told = [description, description.other] if description.other else [description]
+    return all(one.colours for one in told)
 
 
 def make(job: tuple[str, str, int, str, str, int | None]) -> dict:

@@ -33,6 +33,7 @@ __all__ = [
     "Batch",
     "Sample",
     "batch",
+    "describe",
     "draw_thing",
     "sample",
     "specimen",
@@ -109,12 +110,12 @@ def draw_thing(
     random: Generator, held_out: bool = False
 ) -> tuple[Description, list[Words], list[Paint], np.ndarray]:
     """Draw an object, or two: what a caption tells, colour words, paints and packed primitives."""
-    description, words = _describe(random, held_out)
+    description, words = describe(random, held_out)
     paints = [_paint(random, pair) for pair in words]
     return description, words, paints, pack(assemble(description, paints, random))
 
 
-def _describe(random: Generator, only_held_out: bool) -> tuple[Description, list[Words]]:
+def describe(random: Generator, only_held_out: bool = False) -> tuple[Description, list[Words]]:
     """Draw what is shown and how much of it the caption tells, and the colours of both slots."""
     while True:
         described, words = _one_thing(random, with_finish=True)
