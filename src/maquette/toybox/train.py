@@ -172,15 +172,16 @@ def _latents(vae: Any, data: Dataset, team: Team) -> tuple[Tensor, float]:
     for value in vae.state_dict().values():
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     key = f"{len(data)} {digest.hexdigest()}"
-    if path.exists() and facts_path.exists():
-        facts = json.loads(facts_path.read_text(encoding="utf-8"))
-        if facts.get("of") == key:
-            return load_file(path)["latents"], facts["factor"]
-    latents, factor = encode_all(vae, data, team.device)
-    if team.rank == 0:
+    if team.rank == 0 and not (path.exists() and _facts(facts_path).get("of") == key):
+        latents, factor = encode_all(vae, data, team.device)
         write_file(path, save({"latents": latents}))
         write_file(facts_path, json.dumps({"factor": factor, "of": key}).encode())
-    return latents, factor
+    _wait(team.size)
+    return load_file(path)["latents"], _facts(facts_path)["factor"]
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _wait(processes: int) -> None:
