@@ -13,7 +13,8 @@ clipped pixels:
   are no timesteps below four fifths of the schedule. Its path, which costs evaluations before the
   first step, is left out.
 
-Two regularisers keep what is there solid, and nothing else there. ``benchmarks/variants.py`` takes
+The small size starts from points that a small generator draws of the prompt, as GaussianDreamer does
+with Shap-E's; the other one from a ball. Two regularisers keep what is there solid, and nothing else there. ``benchmarks/variants.py`` takes
 single parts out, and puts in those that were left out.
 """
 
@@ -23,6 +24,7 @@ from maquette.cameras.adaptive import AdaptiveRegions
 from maquette.gradients.fusion import OrthogonalFusion
 from maquette.gradients.pixel import ClipByNorm
 from maquette.history import Regions
+from maquette.inits.embedded import Embedded
 from maquette.losses import AlphaEntropy, Sparsity
 from maquette.objectives.sds import SDS
 from maquette.priors.text import Sectors
@@ -59,7 +61,7 @@ def maquette() -> Recipe:
 def small() -> Recipe:
     """SDS with omega 7.5 in 500 steps of two views, for the embedded prior."""
     regions = Regions(elevation_deg=(-10.0, 60.0), distance=(3.0, 3.6), azimuths=12, distances=1)
-    settings = shared() | {"steps": 500}
+    settings = shared() | {"steps": 500, "init": Embedded()}
     cameras = AdaptiveRegions(regions=regions, fov_y_deg=(34.0, 39.0))
     return _recipe(cameras, guidance_scale=GUIDANCE_SCALE, threshold=0.5, settings=settings)
 
