@@ -7,6 +7,8 @@ import torch
 
 from maquette.errors import InputError
 from maquette.inits.canvas import Canvas
+from maquette.inits.embedded import Embedded
+from maquette.inits.several import Several
 from maquette.inits.sphere import Sphere
 from maquette.randomness import Randomness
 
@@ -84,3 +86,11 @@ def test_canvas_depends_on_the_seed_alone_and_leaves_the_global_stream_alone() -
 def test_a_canvas_that_cannot_be_made_is_refused(options: dict) -> None:
     with pytest.raises(InputError):
         Canvas(**options)
+
+
+def test_tiny_starts_are_small_and_ask_no_network() -> None:
+    assert Sphere(count=5000, radius=0.6).tiny() == Sphere(count=64, radius=0.6)
+    assert Several(Sphere(count=500), 4).tiny() == Several(Sphere(count=64), 2)
+    assert Several(Sphere(count=500), 1).tiny().particles == 1
+    assert Embedded().tiny() == Sphere(count=64)
+    assert Canvas(size=9).tiny() == Canvas(size=9)

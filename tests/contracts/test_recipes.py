@@ -51,7 +51,7 @@ def test_its_tiny_form_has_the_same_parts(name: str, size: Size) -> None:
     assert (tiny.steps, tiny.views, tiny.size) == (2, 2, 16)
     for part in ("objective", "cameras", "timesteps", "background", "losses", "gradients"):
         assert getattr(tiny, part) == getattr(recipe, part)
-    assert type(tiny.init) is type(recipe.init)
+    assert tiny.init == recipe.init.tiny()
     assert tiny.rates == recipe.rates
 
 

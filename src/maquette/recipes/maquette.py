@@ -13,9 +13,10 @@ clipped pixels:
   are no timesteps below four fifths of the schedule. Its path, which costs evaluations before the
   first step, is left out.
 
-The small size starts from points that a small generator draws of the prompt, as GaussianDreamer does
-with Shap-E's; the other one from a ball. Two regularisers keep what is there solid, and nothing else there. ``benchmarks/variants.py`` takes
-single parts out, and puts in those that were left out.
+The small size starts from points that a small generator draws of the prompt, as GaussianDreamer
+does with Shap-E's; the other one from a ball. Two regularisers keep what is there solid, and
+nothing else there. ``benchmarks/variants.py`` takes single parts out, and puts in those that were
+left out.
 """
 
 from typing import Any
