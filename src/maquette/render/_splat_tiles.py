@@ -197,18 +197,25 @@ def unblend_tiles(
         view, left, top, columns, rows = tile_place(tile, tiles_x, tiles_y, size)
         # Lanes beyond the picture must not add to the sums: their T of 0 keeps every weight at 0.
         planes[:] = 0
+        is_asked = False
         for row in range(rows):
             for column in range(columns):
                 y, x = top + row, left + column
                 light = g_alpha[view, y, x] * alpha[view, y, x]
+                is_asked |= g_alpha[view, y, x] != 0
                 for k in range(len(channels)):
                     light += g_features[view, y, x, k] * features[view, y, x, k]
                     planes[row, 3 + k, column] = g_features[view, y, x, k]
+                    is_asked |= g_features[view, y, x, k] != 0
                 planes[row, 0, column] = 1
                 planes[row, 1, column] = light
                 planes[row, 2, column] = g_alpha[view, y, x]
         for pair in range(starts[tile], starts[tile + 1]):
             at, slot = pairs[pair, 0], pairs[pair, 1]
+            if not is_asked:
+                # As in all other views where gradients are wanted view by view.
+                sums[slot] = 0
+                continue
             number, x, y = plan_columns(records[at], left, top, columns, rows, work)
             unblend_splat(
                 channels, planes, work, number, records, at * records.shape[1], x, y, max_alpha,
