@@ -110,8 +110,11 @@ def _pictures(scene: Scene, views: Views, background: Rgb) -> Tensor:
 def scene_fronts(
     judge: Judge, scene: Scene, description: Description, size: int = 64
 ) -> dict[str, float] | None:
-    """The shares of ``false_fronts`` for a scene of ``description``; None for what has no front."""
-    if not KINDS[description.kind].has_front:
+    """The shares of ``false_fronts`` for a scene of ``description``.
+
+    None for what has no front, and for two objects, of which one may hide the other.
+    """
+    if not KINDS[description.kind].has_front or description.other is not None:
         return None
     ring = janus_ring(size)
     pictures = _pictures(scene, ring, clear_background(description.colour_words))
