@@ -18,9 +18,9 @@ FLOORS = [
     "cameras gradients inits losses objectives optimiser priors render scenes timesteps",
     "beginning checkpoints costs distill overrides recipe rehearsal run sampling serial",
     "export metrics recipes toybox",
-    "assets comparison doctor folders generation imaging journal lookup run_folder signals "
+    "assets bench comparison doctor folders generation imaging journal lookup run_folder signals "
     "sweep viewer",
-    "cli cli_commands cli_compare cli_prior cli_progress cli_tables",
+    "cli cli_bench cli_commands cli_compare cli_prior cli_progress cli_tables",
 ]
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.split()}
 

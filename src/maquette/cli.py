@@ -36,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "recipes": commands.recipes,
     "prior": commands.prior,
     "toybox": commands.toybox,
+    "bench": commands.bench,
     "doctor": commands.doctor,
 }
 
@@ -45,6 +46,7 @@ BORROWED = {
     ("prior", "linearise"): "maquette.cli_prior:linearise",
     ("prior", "show"): "maquette.priors.embedded:show",
     ("toybox", "show"): "maquette.toybox.show:contact_sheet",
+    ("bench", "toy"): "maquette.cli_bench:toy",
 }
 """Commands that are functions of the library as they stand: their flags are its arguments."""
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from maquette.generation import Watch
 
 __all__ = [
+    "bench",
     "doctor",
     "evaluate",
     "export",
@@ -293,6 +294,14 @@ def toybox(action: Given[Literal["show"]], /) -> None:
 
     Args:
         action: "show" writes a sheet of its objects: "maquette toybox show --help".
+    """
+
+
+def bench(action: Given[Literal["toy"]], /) -> None:
+    """Recipes on many prompts, as tables with intervals.
+
+    Args:
+        action: "toy" is the benchmark on the toy world: "maquette bench toy --help".
     """
 
 

@@ -71,7 +71,7 @@ class Result:
         return self.folder / ASSET
 
 
-def _ignore(_: object) -> None:
+def _ignore(*_: object) -> None:
     """Watches nothing."""
 
 
@@ -81,6 +81,7 @@ class Watch:
 
     Attributes:
         on_report: called after every step.
+        on_run: called after every step with the run, which it may look at, and its folder.
         announce: told in whole sentences what a user should know.
         checkpoint_every: steps between two checkpoints.
         preview_every: steps between two rewritings of ``preview.png``; 0 for the end only.
@@ -89,6 +90,7 @@ class Watch:
 
     on_report: Callable[[Report], object] = _ignore
     announce: Callable[[str], None] = _ignore
+    on_run: Callable[[Run, Path], object] = _ignore
     checkpoint_every: int = 25
     preview_every: int = 25
     turntable: bool = True
@@ -252,6 +254,7 @@ def _steps(run: Run, folder: Path, watch: Watch, signals: Signals) -> None:
         for report in distill(run):
             journal.add(report)
             watch.on_report(report)
+            watch.on_run(run, folder)
             last = run.step == run.recipe.steps
             if last or signals.caught or run.step % watch.checkpoint_every == 0:
                 journal.sync()

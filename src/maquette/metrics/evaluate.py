@@ -1,13 +1,15 @@
 """Measure a finished run: does its asset look like its prompt, from every side?
 
-The asset itself is judged, read back from its file and rendered on white, not the run's memory of
-it. Accuracies need a prompt of the toy world, because only there the judge knows what else the
-picture could show; a prompt of known words that describes no such object gets a CLIP score only.
+The asset itself is judged, read back from its file and rendered on a background on which no named
+colour vanishes, not the run's memory of it. Accuracies need a prompt of the toy world, because only
+there the judge knows what else the picture could show; a prompt of known words that describes no
+such object gets a CLIP score only.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from maquette.export.ply import read_ply
 from maquette.metrics.clip import clip_score
 from maquette.metrics.janus import false_fronts, is_janus, janus_ring
 from maquette.priors.embedded import weights_folder
-from maquette.records import Views
+from maquette.records import Render, Views
 from maquette.scenes.base import Scene
 from maquette.store import disk_errors, read_json, sha256_of, write_json
 from maquette.toybox.captions import Description, parse
@@ -28,10 +30,13 @@ from maquette.toybox.colours import Rgb, clear_background
 from maquette.toybox.judge import Judge
 from maquette.toybox.kinds import KINDS
 
-__all__ = ["evaluate_run", "scene_fronts"]
+__all__ = ["MEASURES", "evaluate_run", "ring_of", "ring_scores", "scene_fronts"]
 
 ASSET, RUN, METRICS = "asset.ply", "run.json", "metrics.json"
-MEASURES = ("prompt_right", "kind_right", "colour_right", "view_right", "clip_score")
+MEASURES = (
+    *("prompt_right", "kind_right", "colour_right", "pattern_right", "view_right"),
+    "clip_score",
+)
 
 
 def evaluate_run(
@@ -71,40 +76,78 @@ def evaluate_run(
     prompt = _prompt(folder)
     if not (folder / ASSET).is_file():
         raise InputError(f"{folder} has no {ASSET}", "Finish the run with maquette resume")
-    scene = read_ply(folder / ASSET)
     folder_of_judge = judge or weights_folder() / "judge-64"
-    model = Judge.load(folder_of_judge)
-    model.wording.check_words(prompt, "The judge")
-    # Half a step off the front: no camera stands on the border between two view words.
-    ring = Views.ring(views, elevation_deg=elevation_deg, size=size, start_deg=180 / views)
-    described = _description(prompt)
-    behind = clear_background(described.colour_words if described else ())
-    measures, note = _measure(model, _pictures(scene, ring, behind), prompt, ring)
-    fronts = None if described is None else scene_fronts(model, scene, described, size)
     with disk_errors(folder / ASSET):
-        digest = sha256_of((folder / ASSET).read_bytes())
-    result = {
+        asset, card = (folder / ASSET).read_bytes(), (folder_of_judge / "card.json").read_bytes()
+    facts = {
         "prompt": prompt,
-        "asset_sha256": digest,
+        "asset_sha256": sha256_of(asset),
         "judge": folder_of_judge.name,
+        "judge_sha256": sha256_of(card),
         "views": views,
         "elevation_deg": float(elevation_deg),
         "size": size,
-        "background": list(behind),
-        "note": note,
-        **{name: _mean(values) for name, values in measures.items()},
+    }
+    if (known := _known(folder / METRICS, facts)) is not None:
+        return known
+    model, scene = Judge.load(folder_of_judge), read_ply(folder / ASSET)
+    model.wording.check_words(prompt, "The judge")
+    described = _description(prompt)
+    scores = ring_scores(model, scene, prompt, ring_of(views, elevation_deg, size))
+    fronts = None if described is None else scene_fronts(model, scene, described, size)
+    result = {
+        **facts,
+        **scores,
         "janus": None if fronts is None else float(is_janus(fronts)),
         "false_fronts": fronts,
-        "by_view": measures,
     }
     write_json(folder / METRICS, result)
     return result
 
 
+def ring_of(views: int = 8, elevation_deg: float = 15.0, size: int = 64) -> Views:
+    """The judge's cameras: half a step off the front, as none should stand between two words."""
+    return Views.ring(views, elevation_deg=elevation_deg, size=size, start_deg=180 / views)
+
+
+def ring_scores(judge: Judge, scene: Scene, prompt: str, ring: Views) -> dict[str, Any]:
+    """What the judge says of a scene's pictures.
+
+    Returns:
+        The mean of each of ``MEASURES``, None where it has no meaning; ``halo``, the mean coverage
+        at the rim of the pictures, which no object of the world reaches; ``background``; ``note``,
+        which says what has no meaning and why; ``by_view``, each measure's values.
+    """
+    described = _description(prompt)
+    behind = clear_background(described.colour_words if described else ())
+    rendered = _rendered(scene, ring, behind)
+    measures, note = _measure(judge, rendered.colour, prompt, ring)
+    alpha = rendered.alpha.reshape(len(ring), ring.height, ring.width)
+    rim = torch.cat([alpha[:, :2], alpha[:, -2:], alpha[..., :2].mT, alpha[..., -2:].mT], dim=1)
+    return {
+        "background": list(behind),
+        "note": note,
+        **{name: _mean(values) for name, values in measures.items()},
+        "halo": rim.mean().item(),
+        "by_view": measures,
+    }
+
+
+def _known(path: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
+    """What was found before about the same asset, by the same judge, in the same setting."""
+    if not path.is_file():
+        return None
+    try:
+        before = read_json(path)
+    except CheckpointError:
+        return None
+    return before if all(before.get(name) == value for name, value in facts.items()) else None
+
+
 @torch.no_grad()
-def _pictures(scene: Scene, views: Views, background: Rgb) -> Tensor:
-    rendered = scene.render(views, torch.tensor(background).expand(len(views), 3)).colour
-    return finite("render", rendered).clamp(0, 1)
+def _rendered(scene: Scene, views: Views, background: Rgb) -> Render:
+    rendered = scene.render(views, torch.tensor(background).expand(len(views), 3))
+    return replace(rendered, colour=finite("render", rendered.colour).clamp(0, 1))
 
 
 def scene_fronts(
@@ -117,7 +160,7 @@ def scene_fronts(
     if not KINDS[description.kind].has_front or description.other is not None:
         return None
     ring = janus_ring(size)
-    pictures = _pictures(scene, ring, clear_background(description.colour_words))
+    pictures = _rendered(scene, ring, clear_background(description.colour_words)).colour
     return false_fronts(judge.view_probabilities, pictures, ring)
 
 

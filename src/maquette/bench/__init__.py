@@ -1,0 +1,1 @@
+"""Fair tables: many prompts, recipes and seeds at one budget, with intervals."""
