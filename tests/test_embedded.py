@@ -156,6 +156,7 @@ class _Silent(StableDiffusion):
         ("a transparent metal duck", r"does not know 'transparent', 'metal'\."),
         ("ein roter Becher", r"does not know 'ein', 'roter', 'becher'\."),
         ("a red mug and a duck", r"mug and duck"),
+        ("blue and red", r"one of these belongs"),
         ("x " * 400, r"does not know 'x'\."),
     ],
 )
@@ -169,7 +170,7 @@ def test_what_is_not_understood_is_refused_with_the_known_words(prompt: str, mes
     assert "teddy bear" in sentence
 
 
-@pytest.mark.parametrize("prompt", ["a red and blue mug", "A Yellow DUCK, side view", "Duck!"])
+@pytest.mark.parametrize("prompt", ["a red and blue mug", "A Yellow DUCK, side view", "Duck!", ""])
 def test_known_words_are_welcome_as_people_write_them(prompt: str) -> None:
     Worded(_Silent(), WORDING).check(prompt)
 

@@ -67,11 +67,12 @@ def run_job(job: Job) -> dict[str, Any]:
     recipe = job.entrant.made()
     if job.budget is not None:
         recipe = dataclasses.replace(recipe, steps=steps_within(recipe, job.budget))
+    prior, _ = _prior(), _judge()  # Loaded before the clock is read.
     look = _Look(job.prompt, recipe.steps)
     watch = Watch(on_run=look, turntable=False, preview_every=0, checkpoint_every=100)
     result = _patiently(
         lambda: generate(
-            job.prompt, recipe=recipe, prior=_prior(), seed=job.seed, out=job.out, watch=watch
+            job.prompt, recipe=recipe, prior=prior, seed=job.seed, out=job.out, watch=watch
         )
     )
     judged = evaluate_run(result.folder)

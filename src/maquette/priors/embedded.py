@@ -54,7 +54,12 @@ class Worded(Prior):
         return self.prior.condition(plain, views, render)
 
     def check(self, prompt: str) -> None:
-        """Raise InputError with the words it knows where ``prompt`` is not understood."""
+        """Raise InputError with the words it knows where ``prompt`` is not understood.
+
+        The empty text is, as the null prompt.
+        """
+        if not prompt.strip():
+            return
         try:
             self.wording.check(prompt, f"The prior {self.name}")
         except InputError as fault:
