@@ -81,19 +81,19 @@ class Watch:
 
     Attributes:
         on_report: called after every step.
-        on_run: called after every step with the run, which it may look at, and its folder.
         announce: told in whole sentences what a user should know.
         checkpoint_every: steps between two checkpoints.
         preview_every: steps between two rewritings of ``preview.png``; 0 for the end only.
         turntable: whether to write ``turntable.mp4`` at the end.
+        on_run: called after every step with the run, which it may look at, and its folder.
     """
 
     on_report: Callable[[Report], object] = _ignore
     announce: Callable[[str], None] = _ignore
-    on_run: Callable[[Run, Path], object] = _ignore
     checkpoint_every: int = 25
     preview_every: int = 25
     turntable: bool = True
+    on_run: Callable[[Run, Path], object] = _ignore
 
     def __post_init__(self) -> None:
         if self.checkpoint_every < 1 or self.preview_every < 0:

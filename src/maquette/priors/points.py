@@ -197,7 +197,8 @@ class PointGenerator:
         for t, after in pairwise(times):
             now, then = (torch.full((len(texts),), value) for value in (t, after))
             v = self.denoiser(noised.repeat(2, 1, 1), now.repeat(2), states)
-            v = torch.lerp(*v.chunk(2), guidance_scale)
+            base, text = v.chunk(2)
+            v = torch.lerp(base, text, guidance_scale)
             noised = SCHEDULE.ddim_step(noised, SCHEDULE.eps_from_v(noised, v, now), now, then)
         return from_rows(noised)
 

@@ -12,7 +12,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +138,7 @@ def train_stage(
             if team.rank == 0:
                 _save(path, network, optimiser, averaged, step)
                 speed = (step - first) * plan.batch * team.size / (time.monotonic() - started)
-                seen = {} if look is None else _with(network, averaged, partial(look, step=step))
+                seen = {} if look is None else _with(network, averaged, look, step)
                 _log(team.folder, plan, step, float(np.mean(losses)), speed, team.size, seen)
             losses = []
     network.load_state_dict(averaged)
@@ -162,11 +161,16 @@ def _average(averaged: dict[str, Tensor], network: nn.Module, decay: float) -> N
                 averaged[name].copy_(value)
 
 
-def _with(network: nn.Module, weights: dict[str, Tensor], use: Callable[[nn.Module], Any]) -> Any:
+def _with(
+    network: nn.Module,
+    weights: dict[str, Tensor],
+    look: Callable[[nn.Module, int], dict[str, float]],
+    step: int,
+) -> dict[str, float]:
     kept = {name: value.detach().clone() for name, value in network.state_dict().items()}
     network.load_state_dict(weights)
     with torch.no_grad():
-        answer = use(network.eval())
+        answer = look(network.eval(), step)
     network.load_state_dict(kept)
     network.train().requires_grad_(True)
     return answer
