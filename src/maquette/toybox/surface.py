@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.random import Generator
 
-from maquette.camera import intrinsics_from_fov, orbit_pose
+from maquette.records import Views
 from maquette.toybox.tracer import trace
 
-__all__ = ["surface_points"]
+__all__ = ["cameras", "evenly", "surface_points"]
 
 PIXELS, FOV_Y_DEG, DISTANCE, CELL = 44, 34.0, 3.3, 0.03
 _ANGLES = (
@@ -26,14 +26,26 @@ _ANGLES = (
 """Azimuth and elevation of the cameras, in degrees."""
 
 
-def _cameras() -> tuple[np.ndarray, np.ndarray]:
-    azimuth, elevation = torch.tensor(_ANGLES, dtype=torch.float64).T
-    poses = orbit_pose(azimuth, elevation, torch.full_like(azimuth, DISTANCE))
-    fov = torch.tensor([FOV_Y_DEG], dtype=torch.float64)
-    return poses.numpy(), intrinsics_from_fov(fov, PIXELS, PIXELS)[0].numpy()
+def cameras() -> Views:
+    """Cameras all around, from which nearly all of a surface is seen."""
+    azimuth, elevation = torch.tensor(_ANGLES, dtype=torch.float32).T
+    ones = torch.ones_like(azimuth)
+    return Views(azimuth, elevation, DISTANCE * ones, FOV_Y_DEG * ones, PIXELS, PIXELS)
 
 
-_POSES, _INTRINSICS = _cameras()
+_POSES = cameras().world_from_camera.double().numpy()
+_INTRINSICS = cameras().intrinsics[0].double().numpy()
+
+
+def evenly(points: np.ndarray, count: int, random: Generator) -> np.ndarray:
+    """Which of ``points`` ``[N, 3]`` to take, so that they cover their surface evenly: ``[count]``.
+
+    One in each small cell of space; where there are fewer cells, points are repeated.
+    """
+    order = random.permutation(len(points))
+    cells = np.floor(points[order] / CELL).astype(np.int64)
+    _, first = np.unique(cells @ np.array([1 << 42, 1 << 21, 1]), return_index=True)
+    return np.resize(order[random.permutation(first)], count)
 
 
 def surface_points(
@@ -53,11 +65,7 @@ def surface_points(
     unlit[:, -1] = 0.0
     seen = [_seen_from(unlit, pose) for pose in _POSES]
     points, colours = (np.concatenate(parts) for parts in zip(*seen, strict=True))
-    order = random.permutation(len(points))
-    cells = np.floor(points[order] / CELL).astype(np.int64)
-    _, first = np.unique(cells @ np.array([1 << 42, 1 << 21, 1]), return_index=True)
-    kept = order[random.permutation(first)]
-    chosen = np.resize(kept, count)
+    chosen = evenly(points, count, random)
     return points[chosen], colours[chosen]
 
 
