@@ -17,9 +17,12 @@ from maquette.priors.embedded import check_files, weights_folder
 from maquette.priors.points import PointGenerator
 from maquette.priors.wording import Wording
 from maquette.randomness import Randomness
-from maquette.scenes.gaussians import Gaussians
+from maquette.scenes.gaussians import Gaussians, neighbour_distance
 
 __all__ = ["Embedded"]
+
+LONELY = 3.0
+"""Points whose neighbours are farther than so many times the usual are left out."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,10 @@ class Embedded(Init):
             steps=self.steps,
             guidance_scale=self.guidance_scale,
         )
-        of = torch.arange(self.count) % self.points
+        apart = neighbour_distance(points[0])
+        # A point that lies alone would become one large Gaussian in the air.
+        kept = (apart <= LONELY * apart.median()).nonzero()[:, 0]
+        of = kept[torch.arange(self.count) % len(kept)]
         jitter = torch.randn(self.count, 3, generator=random.generator("point jitter"))
         places = points[0][of] + self.spread * jitter
         # Within the ball that every camera sees, whatever the generator drew.
