@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -240,7 +239,8 @@ def _blip(folder: Path, config: Mapping[str, Any]) -> dict[str, nn.Module]:
     except FAULTS as fault:
         raise IMAGE_REWARD.refuse(folder, fault) from fault
     # This buffer is in no file.
-    reading.embeddings.position_ids = torch.arange(text.max_position_embeddings)[None]
+    places = torch.arange(text.max_position_embeddings)[None]
+    reading.embeddings.position_ids = nn.Buffer(places, persistent=False)
     return {"vision": seeing, "text": reading}
 
 

@@ -79,11 +79,11 @@ def f_score(made: Points, true: Points, threshold: float) -> FScore:
 
 def _distances(made: Points, true: Points) -> tuple[NDArray[Any], NDArray[Any]]:
     """From each point to the nearest of the other set: ``[N]`` and ``[M]``."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     first, second = _points(made), _points(true)
-    there, _ = cKDTree(second).query(first)
-    back, _ = cKDTree(first).query(second)
+    there, _ = KDTree(second).query(first)
+    back, _ = KDTree(first).query(second)
     return np.asarray(there), np.asarray(back)
 
 
