@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-import small_networks
+import small_judges
 from maquette.errors import InputError
 from maquette.metrics.clip import Clip
 from maquette.metrics.retrieval import r_precision
@@ -70,7 +70,7 @@ def test_the_true_prompt_counts_once_however_it_is_written() -> None:
 
 
 def test_it_agrees_with_a_count_by_hand_whatever_the_order_and_the_batch() -> None:
-    clip = Clip.load(small_networks.trained() / "judge-tiny" / "clip")
+    clip = Clip.load(small_judges.clip())
     pictures = random_pictures(6)
     for prompt in WORDS:
         expected = []
