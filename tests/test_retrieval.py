@@ -32,7 +32,7 @@ class Known:
 
 
 def seen(*rows: Sequence[float]) -> Tensor:
-    return torch.tensor(rows)[:, None, :, None].expand(-1, -1, -1, 3)
+    return torch.tensor(rows, dtype=torch.float32)[:, None, :, None].expand(-1, -1, -1, 3)
 
 
 def random_pictures(count: int) -> Tensor:
