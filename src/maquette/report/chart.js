@@ -72,7 +72,7 @@ function chart(curves, { width, height, along, label }) {
     parts.push(svg("line", { class: "grid", x1: EDGE.left, x2: width - EDGE.right, y1: toY(y), y2: toY(y) }),
       svg("text", { x: EDGE.left - 7, y: toY(y) + 4, "text-anchor": "end" }, shown(y)));
   }
-  for (const x of ticks(left, right, Math.max(2, width / 140))) {
+  for (const x of ticks(left, right, width / 90)) {
     parts.push(svg("text", { x: toX(x), y: height - EDGE.bottom + 16, "text-anchor": "middle" }, shown(x)));
   }
   parts.push(svg("text", { class: "axis", x: EDGE.left + inner.w / 2, y: height - 3, "text-anchor": "middle" }, along));

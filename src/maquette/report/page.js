@@ -29,7 +29,8 @@ function section(name) {
 }
 
 function plainName(quantity) {
-  return quantity.replaceAll("_", " ");
+  const known = { t: "timestep", count: "Gaussians" };
+  return known[quantity] || quantity.replaceAll("_", " ").replace(/^losses: /, "regulariser: ");
 }
 
 /** One picture of a quantity for all runs that have it, and a choice of the quantity. */
@@ -87,10 +88,11 @@ function card(run, index) {
   if (run.model) row.append(figure(assetView(run.model, DATA.camera, VIEW_SIDE), "Drag to turn; after a click the wheel zooms"));
   if (run.film) row.append(figure(media(run.film, "A full turn"), "A full turn"));
   if (run.picture) row.append(figure(media(run.picture, "The picture"), "The picture"));
-  const charts = CARD_CHARTS.filter((name) => varies(run.curves.series[name])).map((name) => figure(
+  const charts = CARD_CHARTS.filter((name) => varies(run.curves.series[name])).map((name) => make("figure", {},
+    make("figcaption", { textContent: plainName(name) }),
     chart([curve({ ...run, index }, name, "step")], {
-      width: 350, height: 170, along: "step", label: `${plainName(name)} over steps`,
-    }), plainName(name)));
+      width: 350, height: 165, along: "step", label: `${plainName(name)} over steps`,
+    })));
   if (charts.length) row.append(make("div", { className: "charts" }, ...charts));
   element.append(row);
   if (run.sheet) element.append(figure(media(run.sheet, "Eight sides"), "Eight sides, 45 degrees apart, the front first"));

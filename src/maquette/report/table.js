@@ -31,17 +31,19 @@ function compare(a, b, turned) {
 
 /** The table of runs, sorted by a click on a head. */
 function runTable(columns, runs, colours) {
+  const kindOf = (key) => runs.some((run) => typeof run.facts[key] === "number") ? "number" : "text";
   const body = make("tbody", {});
   const heads = columns.map((column) => {
     const button = make("button", { type: "button", textContent: column.head });
-    const head = make("th", { scope: "col" }, button);
+    const kind = kindOf(column.key);
+    const head = make("th", { scope: "col", className: kind }, button);
     button.addEventListener("click", () => sortBy(column.key, head));
     return head;
   });
   const rows = runs.map((run, index) => {
     const cells = columns.map(({ key }) => {
       const value = run.facts[key];
-      const cell = make("td", { className: typeof value === "number" ? "number" : "text" });
+      const cell = make("td", { className: kindOf(key) });
       if (key !== "prompt") cell.textContent = shown(value);
       else {
         const mark = make("span", { className: "mark" });
