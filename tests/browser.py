@@ -66,6 +66,7 @@ class Browser:
         os.close(to_browser)
         os.close(from_browser)
         self._session: str | None = None
+        self._loaded = False
 
     def __enter__(self) -> Browser:
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
@@ -93,7 +94,11 @@ class Browser:
 
     def open(self, path: Path, ready: str) -> None:
         """Open a file and wait until the expression ``ready`` is true."""
+        self._loaded = False
         self.ask("Page.navigate", url=path.resolve().as_uri())
+        while not self._loaded:
+            event = self._next()
+            self._note(event.get("method", ""), event.get("params", {}))
         self.wait(ready)
 
     def wait(self, expression: str) -> None:
@@ -154,7 +159,9 @@ class Browser:
         return json.loads(message)
 
     def _note(self, method: str, event: dict[str, Any]) -> None:
-        if method == "Runtime.exceptionThrown":
+        if method == "Page.loadEventFired":
+            self._loaded = True
+        elif method == "Runtime.exceptionThrown":
             self.errors.append(json.dumps(event["exceptionDetails"]))
         elif method == "Runtime.consoleAPICalled" and event["type"] in ("error", "assert"):
             self.errors.append(json.dumps(event["args"]))

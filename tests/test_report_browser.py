@@ -46,7 +46,7 @@ def browser(assets: list[Gaussians], tmp_path_factory: pytest.TempPathFactory) -
     write_report(runs, folder / "report.html")
     # Tall enough for all views to be in sight.
     with Browser(1200, 4000) as opened:
-        opened.open(folder / "report.html", "document.documentElement.dataset.built === '4'")
+        opened.open(folder / "report.html", "document.documentElement.dataset.built")
         opened.wait(DRAWN)
         yield opened
         assert opened.errors == []
@@ -67,7 +67,7 @@ def rendered(asset: Gaussians, azimuth_deg: float, elevation_deg: float = 15.0) 
 
 def likeness_db(one: np.ndarray, other: np.ndarray) -> float:
     """Peak signal-to-noise ratio."""
-    return float(-10 * np.log10(np.mean((one / 255.0 - other / 255.0) ** 2)))
+    return float(-10 * np.log10(np.mean((one / 255.0 - other / 255.0) ** 2) + 1e-12))
 
 
 def press(browser: Browser, number: int, key: str, times: int) -> None:
