@@ -11,7 +11,14 @@ from maquette.cli import BORROWED, COMMANDS
 from maquette.lookup import find_recipe, recipe_names
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["write-a-method.md", "promises.md", "how-to-choose.md", "recipes.md", "training.md"]
+PAGES = [
+    "write-a-method.md",
+    "promises.md",
+    "how-to-choose.md",
+    "recipes.md",
+    "training.md",
+    "report.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
