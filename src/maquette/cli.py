@@ -35,6 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": commands.evaluate,
     "recipes": commands.recipes,
     "prior": commands.prior,
+    "study": commands.study,
     "toybox": commands.toybox,
     "doctor": commands.doctor,
 }
@@ -44,6 +45,9 @@ BORROWED = {
     ("prior", "sample"): "maquette.cli_prior:sample",
     ("prior", "linearise"): "maquette.cli_prior:linearise",
     ("prior", "show"): "maquette.priors.embedded:show",
+    ("study", "build"): "maquette.cli_study:build",
+    ("study", "serve"): "maquette.cli_study:serve",
+    ("study", "tally"): "maquette.cli_study:tally",
     ("toybox", "show"): "maquette.toybox.show:contact_sheet",
 }
 """Commands that are functions of the library as they stand: their flags are its arguments."""
