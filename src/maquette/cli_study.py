@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -47,8 +49,17 @@ def build(
     from maquette.study.building import build_study
     from maquette.study.plan import QUESTIONS, key_path
 
-    options = {"views": views, "size": size, "seed": seed, "each": prompts_each}
-    study = build_study(runs, out, kind=kind, questions=questions or QUESTIONS, **options)
+    study = build_study(
+        runs,
+        out,
+        kind=kind,
+        questions=questions or QUESTIONS,
+        each=prompts_each,
+        views=views,
+        size=size,
+        seed=seed,
+        announce=partial(print, file=sys.stderr),
+    )
     asked = study.each * len(study.questions)
     return (
         f"{out / 'index.html'}: {len(study.groups)} groups, {asked} questions a participant\n"

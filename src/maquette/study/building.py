@@ -11,7 +11,7 @@ import io
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,7 @@ def build_study(
     views: int = 36,
     size: int = 256,
     seed: int = 0,
+    announce: Callable[[str], object] = lambda _: None,
 ) -> Study:
     """Make the folder of a study, and its key beside it.
 
@@ -62,6 +63,7 @@ def build_study(
         views: sides of each asset, evenly around it.
         size: side of one picture in pixels.
         seed: of every order.
+        announce: told which group is drawn.
 
     Raises:
         InputError: nothing can be compared, a number makes no study, or something is there already.
@@ -80,6 +82,7 @@ def build_study(
     pictures: dict[str, bytes] = {}
     groups, owners = [], {}
     for number, (prompt, entries) in enumerate(compared):
+        announce(f"group {number + 1}/{len(compared)}  {prompt}  {len(entries)} assets")
         shown = _draw(entries, pictures, views, size, columns)
         name = store.sha256_of(store.canonical([number, prompt]))[:16]
         groups.append(Group(name, prompt, tuple(sorted(shown))))
