@@ -18,6 +18,7 @@ PAGES = [
     "recipes.md",
     "training.md",
     "report.md",
+    "study.md",
 ]
 
 
@@ -59,7 +60,7 @@ def test_commands_exist(page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     for command, action in re.findall(r"maquette ([a-z]+)(?: ([a-z]+)\b)?", text):
         assert command in COMMANDS or command in ("recipes",), command
-        if command in ("prior", "toybox"):
+        if command in ("prior", "study", "toybox"):
             assert (command, action) in BORROWED, (command, action)
 
 

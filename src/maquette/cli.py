@@ -36,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": cli_report.report,
     "recipes": commands.recipes,
     "prior": commands.prior,
+    "study": commands.study,
     "toybox": commands.toybox,
     "doctor": commands.doctor,
 }
@@ -45,6 +46,9 @@ BORROWED = {
     ("prior", "sample"): "maquette.cli_prior:sample",
     ("prior", "linearise"): "maquette.cli_prior:linearise",
     ("prior", "show"): "maquette.priors.embedded:show",
+    ("study", "build"): "maquette.cli_study:build",
+    ("study", "serve"): "maquette.cli_study:serve",
+    ("study", "tally"): "maquette.cli_study:tally",
     ("toybox", "show"): "maquette.toybox.show:contact_sheet",
 }
 """Commands that are functions of the library as they stand: their flags are its arguments."""
