@@ -142,7 +142,8 @@ def test_table_holds_every_number_of_the_judge(duck: Path) -> None:
         **{"gaussians": 400, "kind_right": 0.75, "clip_score": 21.5, "janus": 1.0},
         "false_fronts: back": 0.5,
     }
-    told = "prompt recipe seed seconds evaluations gaussians kind_right clip_score janus".split()
+    told = ["prompt", "recipe", "seed", "seconds", "evaluations", "gaussians"]
+    told += ["kind_right", "clip_score", "janus"]
     assert [column["key"] for column in data["columns"]] == [*told, "false_fronts: back"]
     assert run["sides"] == {"right kind": [1.0, 0.0, None, 1.0]}
     where = "4 sides of 64 pixels, 15.0 degrees above the horizon, on the background"

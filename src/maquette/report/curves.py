@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from maquette.store import disk_errors
 
@@ -83,9 +83,8 @@ def _numbers(line: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, fl
             yield group + name, value
 
 
-def _is_number(value: object) -> bool:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and math.isfinite(value)
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _mean(rows: Sequence[Mapping[str, float | None]], name: str) -> float | None:

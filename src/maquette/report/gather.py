@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from maquette.errors import CheckpointError, InputError
 from maquette.export.ply import read_ply
@@ -83,9 +83,10 @@ def _members(folder: Path) -> list[Path]:
     if not (folder / COMPARISON).is_file():
         return [folder]
     entries = read_json(folder / COMPARISON).get("runs")
-    names = [e.get("folder") for e in entries if isinstance(e, dict)] if _list(entries) else []
-    for name in names:
-        if not isinstance(name, str) or Path(name).name != name or name in ("", "."):
+    given = [e.get("folder") for e in entries if isinstance(e, dict)] if _list(entries) else []
+    names = [name for name in given if isinstance(name, str) and Path(name).name == name]
+    for name in given:
+        if name not in names or name in ("", "."):
             raise CheckpointError(f"{folder / COMPARISON} names no proper folder: {name!r}")
     if not names:
         raise CheckpointError(f"{folder / COMPARISON} names no runs", "Run maquette compare again")
@@ -210,12 +211,11 @@ def _sheets(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
             yield {"prompt": prompt, "picture": picture(folder / COMPARISON_SHEET)}
 
 
-def _number(value: object) -> bool:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and math.isfinite(value)
+def _number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _list(value: object) -> bool:
+def _list(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 

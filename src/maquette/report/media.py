@@ -47,7 +47,7 @@ def film(folder: Path, scene: Scene) -> dict[str, Any]:
             data = path.read_bytes() if small else b""
         if start in data[:8]:
             return _inline(kind, data)
-    options = {"frames": FRAMES, "size": FRAME_SIZE, "fps": FPS}
+    options: dict[str, Any] = {"frames": FRAMES, "size": FRAME_SIZE, "fps": FPS}
     try:
         data = _made("film.mp4", lambda path: write_turntable(path, scene, **options))
         return _inline("video/mp4", data)
