@@ -11,7 +11,15 @@ from maquette.cli import BORROWED, COMMANDS
 from maquette.lookup import find_recipe, recipe_names
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["write-a-method.md", "promises.md", "how-to-choose.md", "recipes.md", "training.md"]
+PAGES = [
+    "write-a-method.md",
+    "promises.md",
+    "how-to-choose.md",
+    "recipes.md",
+    "training.md",
+    "report.md",
+    "study.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -52,7 +60,7 @@ def test_commands_exist(page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     for command, action in re.findall(r"maquette ([a-z]+)(?: ([a-z]+)\b)?", text):
         assert command in COMMANDS or command in ("recipes",), command
-        if command in ("prior", "toybox"):
+        if command in ("prior", "study", "toybox"):
             assert (command, action) in BORROWED, (command, action)
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from maquette import cli_commands as commands
-from maquette import cli_compare
+from maquette import cli_compare, cli_report
 from maquette.errors import MaquetteError
 
 __all__ = ["main"]
@@ -33,8 +33,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "render": commands.render,
     "export": commands.export,
     "evaluate": commands.evaluate,
+    "report": cli_report.report,
     "recipes": commands.recipes,
     "prior": commands.prior,
+    "study": commands.study,
     "toybox": commands.toybox,
     "bench": commands.bench,
     "doctor": commands.doctor,
@@ -45,6 +47,9 @@ BORROWED = {
     ("prior", "sample"): "maquette.cli_prior:sample",
     ("prior", "linearise"): "maquette.cli_prior:linearise",
     ("prior", "show"): "maquette.priors.embedded:show",
+    ("study", "build"): "maquette.cli_study:build",
+    ("study", "serve"): "maquette.cli_study:serve",
+    ("study", "tally"): "maquette.cli_study:tally",
     ("toybox", "show"): "maquette.toybox.show:contact_sheet",
     ("bench", "toy"): "maquette.cli_bench:toy",
 }

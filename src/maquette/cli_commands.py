@@ -27,6 +27,7 @@ __all__ = [
     "recipes",
     "render",
     "resume",
+    "study",
     "toybox",
 ]
 
@@ -286,6 +287,14 @@ def prior(action: Given[Literal["train", "sample", "linearise", "show"]], /) -> 
 
     Args:
         action: Each has flags of its own: "maquette prior train --help".
+    """
+
+
+def study(action: Given[Literal["build", "serve", "tally"]], /) -> None:
+    """Ask people which recipe's assets they prefer, without telling whose is which.
+
+    Args:
+        action: Each has flags of its own: "maquette study build --help".
     """
 
 

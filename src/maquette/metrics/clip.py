@@ -16,9 +16,18 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from maquette.errors import InputError
+from maquette.metrics.pictures import check_pictures
 from maquette.priors.loading import FAULTS, cannot_load, load_module, load_tokenizer
 
-__all__ = ["Clip", "clip_score", "prepare"]
+__all__ = [
+    "Clip",
+    "clip_cosine",
+    "clip_score",
+    "deviation_over_prompts",
+    "deviation_over_views",
+    "mean_clip_score",
+    "prepare",
+]
 
 
 class Clip:
@@ -95,8 +104,62 @@ def clip_score(clip: Clip, pictures: Tensor, prompt: str) -> Tensor:
         pictures: ``[B, H, W, 3]`` in [0, 1].
         prompt: what all of them should show.
     """
-    cosine = clip.picture_features(pictures) @ clip.text_features([prompt])[0]
-    return 100 * cosine.clamp_min(0)
+    return 100 * clip_cosine(clip, pictures, prompt).clamp_min(0)
+
+
+def clip_cosine(clip: Clip, pictures: Tensor, prompt: str) -> Tensor:
+    """The bare cosine per picture, ``[B]``: what Dreamer XL's table calls its CLIP score."""
+    return clip.picture_features(pictures) @ clip.text_features([prompt])[0]
+
+
+def mean_clip_score(clip: Clip, pictures: Tensor, prompt: str) -> float:
+    """The mean of :func:`clip_score` over the views of one asset (PTD and CoGrad3D, table 1).
+
+    Papers print its mean over prompts. State the model, the views and the background with it.
+
+    Raises:
+        InputError: there are no pictures.
+    """
+    if len(pictures) == 0:
+        raise InputError("There are no pictures to score")
+    return clip_score(clip, pictures, prompt).double().mean().item()
+
+
+def deviation_over_prompts(scores: Tensor) -> float:
+    """How much scores of one angle differ between prompts, averaged over the angles.
+
+    CoGrad3D (Tong et al. 2026), table 1, as its appendix A.2 tells it: the spread "on the same
+    view", as a sign of stability "across different prompts". Divided by n - 1; the paper does not
+    say by what.
+
+    Args:
+        scores: ``[P, V]``, one row per prompt, one column per angle.
+
+    Raises:
+        InputError: there are fewer than two prompts or no angle.
+    """
+    return _mean_deviation(scores, dim=0, what="prompts")
+
+
+def deviation_over_views(scores: Tensor) -> float:
+    """How much the scores of one asset differ between angles, averaged over the prompts.
+
+    The other reading of the same column of CoGrad3D: section 4.1 speaks of results "rendered at
+    each angle", and its values, 1.0 to 1.6, are of the size that angles of one asset differ by.
+
+    Args:
+        scores: ``[P, V]``, one row per prompt, one column per angle.
+
+    Raises:
+        InputError: there are fewer than two angles or no prompt.
+    """
+    return _mean_deviation(scores, dim=1, what="angles")
+
+
+def _mean_deviation(scores: Tensor, dim: int, what: str) -> float:
+    if scores.dim() != 2 or scores.shape[dim] < 2 or scores.numel() == 0:
+        raise InputError(f"Scores of shape {list(scores.shape)} have no spread over {what}")
+    return scores.double().std(dim=dim).mean().item()
 
 
 def prepare(pictures: Tensor, preparation: Mapping[str, Any], side: int) -> Tensor:
@@ -110,8 +173,7 @@ def prepare(pictures: Tensor, preparation: Mapping[str, Any], side: int) -> Tens
     Raises:
         InputError: these are no pictures of three channels.
     """
-    if pictures.dim() != 4 or pictures.shape[-1] != 3:
-        raise InputError(f"A tensor of shape {list(pictures.shape)} holds no pictures [B, H, W, 3]")
+    check_pictures(pictures)
     channels_first = pictures.permute(0, 3, 1, 2).float()
     if channels_first.shape[-2:] != (side, side):
         resized = interpolate(channels_first, (side, side), mode="bicubic", antialias=True)
