@@ -2,7 +2,8 @@
 
     python benchmarks/card.py training --out docs
 
-Reads ``training/training.jsonl``, prints one line per stage and writes ``training-curve.png``.
+Reads ``training.jsonl`` of one folder or several, prints one line per stage and writes
+``training-curve.png``. Hours are those between the lines, without pauses of more than an hour.
 """
 
 from __future__ import annotations
@@ -16,18 +17,26 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 WIDTH, HEIGHT, MARGIN = 640, 320, 40
-INKS = {"vae": "#1f77b4", "unet": "#d62728", "clip": "#2ca02c", "views": "#9467bd"}
+INKS = {
+    "vae": "#1f77b4",
+    "unet": "#d62728",
+    "clip": "#2ca02c",
+    "views": "#9467bd",
+    "points": "#ff7f0e",
+}
 
 
-def read(folder: Path) -> dict[str, list[dict]]:
-    """The log's lines by stage."""
-    lines = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
+def read(folders: list[Path]) -> dict[str, list[dict]]:
+    """The logs' lines by stage."""
+    texts = [(folder / "training.jsonl").read_text() for folder in folders]
+    lines = [json.loads(line) for text in texts for line in text.splitlines()]
     return {stage: [line for line in lines if line["stage"] == stage] for stage in INKS}
 
 
 def describe(stage: str, lines: list[dict]) -> str:
-    """One row of the table: samples, hours at the keyboard, first and last loss."""
-    hours = (lines[-1]["unix_time"] - lines[0]["unix_time"]) / 3600
+    """One row of the table: samples, hours of training, first and last loss."""
+    times = np.diff([line["unix_time"] for line in lines])
+    hours = times[times < 3600].sum() / 3600
     return (
         f"| {stage} | {lines[-1]['step']} | {lines[-1]['samples']} | {hours:.2f} | "
         f"{lines[0]['loss']:.4f} | {lines[-1]['loss']:.4f} |"
@@ -65,7 +74,7 @@ def _y(loss: float, low: float, high: float) -> float:
 def main() -> None:
     """Print the table and write the curve."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("training", type=Path)
+    parser.add_argument("training", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, default=Path("docs"))
     options = parser.parse_args()
     stages = read(options.training)
