@@ -7,7 +7,13 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, cross_entropy, grid_sample, interpolate
+from torch.nn.functional import (
+    affine_grid,
+    cosine_similarity,
+    cross_entropy,
+    grid_sample,
+    interpolate,
+)
 
 from maquette.toybox.captions import RELATIONS, VIEWS, Description, parse
 from maquette.toybox.colours import COLOURS
@@ -18,7 +24,7 @@ from maquette.toybox.networks import Size, judge_clip, judge_views, token_ids
 from maquette.toybox.stages import fast, pictures_of
 from maquette.toybox.trainer import Plan, Team, train_stage
 
-__all__ = ["ASKED", "broken", "disturbed", "train_clip", "train_views"]
+__all__ = ["ASKED", "broken", "disturbed", "pushed", "train_clip", "train_views"]
 
 ASKED: tuple[list[str], ...] = (
     *(list(KINDS), list(COLOURS), list(COLOURS)),
@@ -65,7 +71,8 @@ def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team,
     """Contrastive learning (Radford et al. 2021) among true pictures and broken ones.
 
     Disturbed pictures teach it to judge renders; broken ones, to which no caption belongs, that the
-    right colours are no object.
+    right colours are no object; and those that are pushed towards a caption, that its own weak
+    spots are none.
     """
     ids = token_ids(tokenize, data.captions)
     told = np.flatnonzero([bool(caption) for caption in data.captions])
@@ -75,9 +82,12 @@ def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team,
     def loss(draws: np.random.Generator, _step: int) -> Tensor:
         rows = draws.choice(told, plan.batch, replace=False)
         pictures = disturbed(pictures_of(data, rows, team.device), draws)
-        pictures = torch.cat([pictures, broken(pictures[: plan.batch // 4], draws)])
+        own_ids, own_labels = ids[rows].to(team.device), labels[rows].to(team.device)
+        some = max(plan.batch // 8, 1)
+        wrong = broken(pictures[: 2 * some], draws)
         with fast(team.device):
-            return network(pictures, ids[rows].to(team.device), labels[rows].to(team.device))
+            wrong = torch.cat([pushed(network.clip, wrong[:some], own_ids, draws), wrong[some:]])
+            return network(torch.cat([pictures, wrong]), own_ids, own_labels)
 
     trained = cast(ClipAndHeads, train_stage(plan, network, loss, team, seed=seed))
     return trained.clip
@@ -143,6 +153,34 @@ def broken(pictures: Tensor, draws: np.random.Generator) -> Tensor:
             shuffled = interpolate(small, side, mode="bilinear")[0]
         parts.append(shuffled)
     return torch.stack(parts)
+
+
+def pushed(
+    clip: Any, pictures: Tensor, ids: Tensor, draws: np.random.Generator, steps: int = 3
+) -> Tensor:
+    """Pictures pushed up the network's own gradient, each towards a caption (Madry et al. 2018).
+
+    Args:
+        clip: is asked for the gradient, and does not learn from it.
+        pictures: ``[B, 3, S, S]`` in [-1, 1].
+        ids: token numbers of the captions, ``[B, L]`` or more of them.
+        draws: give the length of a step.
+        steps: each adds or subtracts the same from every value, by the gradient's sign.
+    """
+    length = float(draws.uniform(0.02, 0.2))
+    with torch.no_grad():
+        texts = _features(clip.get_text_features(input_ids=ids[: len(pictures)]))
+    for _ in range(steps):
+        pictures = pictures.detach().requires_grad_(True)
+        seen = _features(clip.get_image_features(pixel_values=pictures))
+        (slope,) = torch.autograd.grad(cosine_similarity(seen, texts).sum(), pictures)
+        pictures = (pictures + length * slope.sign()).clamp(-1, 1).detach()
+    return pictures
+
+
+def _features(answer: Any) -> Tensor:
+    # Newer transformers wrap the projected features in an output record.
+    return getattr(answer, "pooler_output", answer)
 
 
 def disturbed(pictures: Tensor, draws: np.random.Generator) -> Tensor:
