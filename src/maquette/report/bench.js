@@ -68,7 +68,7 @@ function benchCurves(bench, entrants) {
     drawn.forEach(({ name }, i) => legend[i].setAttribute("aria-pressed", String(on.has(name))));
     place.replaceChildren(bandChart(drawn.filter(({ name }) => bench.curves[name].series[current.key]).map((entrant) => ({
       ...entrant, on: on.has(entrant.name), x: bench.curves[entrant.name].evaluations,
-      y: bench.curves[entrant.name].series[current.key].map((value) => value && value.map((part) => part * current.factor)),
+      y: bench.curves[entrant.name].series[current.key].map((value) => value && value.slice(0, 3).map((part) => part * current.factor)),
     })), { width: 1120, height: 330, along: "U-Net evaluations", label: `${current.head} over U-Net evaluations` }));
   }
   section("curves", "Curves", "What the judge said on the way: means over prompts, with 95 % intervals as bands. A click on a name shows or hides its band.")

@@ -21,14 +21,14 @@ from maquette.store import read_json
 __all__ = ["COLUMNS", "gather_benchmark", "is_benchmark"]
 
 COLUMNS: tuple[tuple[str, str, float, int], ...] = (
-    ("prompt_right", "prompt, %", 100, 1),
-    ("kind_right", "kind, %", 100, 1),
-    ("colour_right", "colours, %", 100, 1),
-    ("pattern_right", "pattern, %", 100, 1),
-    ("view_right", "views, %", 100, 1),
+    ("prompt_right", "prompt %", 100, 1),
+    ("kind_right", "kind %", 100, 1),
+    ("colour_right", "colours %", 100, 1),
+    ("pattern_right", "pattern %", 100, 1),
+    ("view_right", "views %", 100, 1),
     ("clip_score", "CLIP", 1, 1),
-    ("janus", "Janus, %", 100, -1),
-    ("halo", "halo, %", 100, -1),
+    ("janus", "Janus %", 100, -1),
+    ("halo", "halo %", 100, -1),
     ("cpu_seconds", "CPU s", 1, -1),
     ("steps", "steps", 1, 0),
     ("evaluations", "evaluations", 1, 0),
@@ -58,8 +58,8 @@ def gather_benchmark(folder: Path, say: Say) -> dict[str, Any]:
 
     Returns:
         Facts of the benchmark; ``columns``; ``rows``, ``unseen`` and ``leads`` by entrant and
-        measure as [mean, low, high]; ``curves`` by entrant; ``runs`` with what is shown of each,
-        and ``notes`` on what is not.
+        measure as [mean, low, high, prompts]; ``curves`` by entrant; ``runs`` with what is shown
+        of each, and ``notes`` on what is not.
 
     Raises:
         CheckpointError: ``bench.json`` is damaged.
@@ -154,7 +154,8 @@ def _curve(rows: Sequence[Mapping[str, Any]], scores: Sequence[str]) -> dict[str
     }
     series: dict[str, list[list[float] | None]] = {}
     for measure in scores:
-        found = [interval({k: look.get(measure) for k, look in at.items()}) for at in looks.values()]
+        given = [{key: look.get(measure) for key, look in at.items()} for at in looks.values()]
+        found = [interval(values) for values in given]
         if any(one.count for one in found):
             series[measure] = [_ends(one) if one.count else None for one in found]
     spent = [[_number(look["evaluations"]) for look in at.values()] for at in looks.values()]
@@ -162,7 +163,8 @@ def _curve(rows: Sequence[Mapping[str, Any]], scores: Sequence[str]) -> dict[str
 
 
 def _ends(found: Interval) -> list[float]:
-    return [_rounded(_number(value)) for value in (found.mean, found.low, found.high)]
+    ends = [_rounded(_number(value)) for value in (found.mean, found.low, found.high)]
+    return [*ends, _number(found.count)]
 
 
 def _rounded(value: float) -> float:

@@ -62,7 +62,7 @@ function axes([left, right], [least, most], { width, height, along, named = (y) 
   const toY = (y) => y === null ? null
     : EDGE.top + (1 - (Math.min(most, Math.max(least, y)) - least) / (most - least)) * inner.h;
   const parts = [];
-  for (const y of ticks(least, most, 4)) {
+  for (const y of ticks(least, most, height > 200 ? 5 : 4)) {
     parts.push(svg("line", { class: "grid", x1: EDGE.left, x2: width - EDGE.right, y1: toY(y), y2: toY(y) }),
       svg("text", { x: EDGE.left - 7, y: toY(y) + 4, "text-anchor": "end" }, shown(named(y))));
   }

@@ -1,7 +1,7 @@
 "use strict";
 // The assets of a benchmark: those of one prompt, or those of one recipe, to turn and to compare.
 
-const TILE_SIDE = 228;
+const TILE_SIDE = 204;
 
 /** One asset: whose it is, its scores, a view to turn if there is one, and eight sides of it. */
 function tile(run, entrant, group) {

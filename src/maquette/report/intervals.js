@@ -1,7 +1,7 @@
 "use strict";
 // Tables of means with their intervals: the mean, a bar that shows both ends, and the ends.
 
-const BAR = { width: 84, height: 11 };
+const BAR = { width: 76, height: 11 };
 
 /** A number in the unit of its column: scores with one digit, costs whole. */
 function inUnit(value, column) {
@@ -41,7 +41,9 @@ function intervalCell(value, column, range, signed) {
     cell.textContent = "–";
     return cell;
   }
-  const [mean, low, high] = value.map((part) => inUnit(part, column));
+  const [mean, low, high] = value.slice(0, 3).map((part) => inUnit(part, column));
+  // A single prompt has no interval, only a value.
+  const ends = value[3] < 2 ? "1 prompt" : low + (signed ? " to " : "\u2009–\u2009") + high;
   if (column.cost) {
     cell.textContent = mean;
     cell.title = `${low} to ${high}`;
@@ -50,13 +52,13 @@ function intervalCell(value, column, range, signed) {
   if (signed) cell.classList.add(...verdict(value, column));
   const plus = signed && value[0] * column.factor >= 0.05 ? "+" : "";
   cell.append(make("div", { className: "mean", textContent: plus + mean }), intervalBar(value, range),
-    make("div", { className: "ends", textContent: `${low} to ${high}` }));
+    make("div", { className: "ends", textContent: ends }));
   return cell;
 }
 
 /** Whether a lead is surely one: its whole interval on one side of 0, and on which. */
-function verdict([, low, high], { better }) {
-  if (low <= 0 && high >= 0) return [];
+function verdict([, low, high, count], { better }) {
+  if (count < 2 || (low <= 0 && high >= 0)) return [];
   return [(low > 0) === (better > 0) ? "ahead" : "behind"];
 }
 

@@ -44,9 +44,6 @@ def showcase(
     prompts: Sequence[str],
     seeds: Sequence[int],
     say: Say,
-    *,
-    model_bytes: int = MODEL_BYTES,
-    side_bytes: int = SIDE_BYTES,
 ) -> dict[str, Any]:
     """What is shown of a benchmark's assets.
 
@@ -56,8 +53,6 @@ def showcase(
         prompts: in its order.
         seeds: in its order.
         say: told what is being worked on.
-        model_bytes: allowance for assets to turn.
-        side_bytes: allowance for pictures.
 
     Returns:
         ``runs``: of each ``entrant``, ``prompt``, ``seed``, ``scores``, and where the allowances
@@ -72,11 +67,11 @@ def showcase(
             raise InputError(f"{_asset(folder, row).parent} has no asset", "Run the bench again")
     sets = list(_sets(results, prompts, seeds))
     say(f"Cutting the sheets of {len({row['entrant'] for row in results})} entrants")
-    sides = _within(sets, side_bytes, _cutter(folder, results))
+    sides = _within(sets, SIDE_BYTES, _cutter(folder, results))
     say("Packing assets to turn")
     # However large assets are, those of one prompt have a place.
-    most = model_bytes // max(map(len, sets))
-    models = _within(sets, model_bytes, lambda row: _model(_asset(folder, row), most))
+    most = MODEL_BYTES // max(map(len, sets))
+    models = _within(sets, MODEL_BYTES, lambda row: _model(_asset(folder, row), most))
     runs = [_run(row, sides.get(id(row)), models.get(id(row))) for row in results]
     return {"runs": runs, "notes": _notes(runs)}
 
@@ -174,14 +169,14 @@ def _run(row: Row, sides: Any, model: Any) -> dict[str, Any]:
 def _notes(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is not on the page, in sentences; none where all is."""
     count = len(runs)
-    turned = sum(run["model"] is not None for run in runs)
+    models = [run["model"] for run in runs if run["model"] is not None]
     seen = sum(run["sides"] is not None for run in runs)
-    cut = sum(run["model"] is not None and run["model"]["count"] < run["model"]["of"] for run in runs)
+    cut = sum(model["count"] < model["of"] for model in models)
     notes = []
-    if turned < count:
+    if len(models) < count:
         notes.append(
-            f"{turned} of {count} assets can be turned here, all entrants on the same prompts; "
-            "more would make the page too large."
+            f"{len(models)} of {count} assets can be turned here, all of the same prompts; more "
+            "would make the page too large."
         )
     if seen < count:
         notes.append(f"Of {count - seen} assets no picture is here; the sheets show them.")
