@@ -100,7 +100,7 @@ def test_cells_tell_mean_interval_and_who_is_surely_ahead(browser: Browser) -> N
     # The bar reaches from an eighth to three eighths of the line, its stroke stands at a quarter.
     bar = "['x', 'width'].map(n => Number(cell.querySelector('.reach')?.getAttribute(n)))"
     x, width = cells("rows", "other", bar)[0]
-    assert (x, width) == pytest.approx((1 + 74 / 8, 74 / 4))
+    assert (x, width) == pytest.approx((1 + 72 / 8, 72 / 4))
 
 
 def test_curves_have_bands_and_can_be_put_back(browser: Browser) -> None:

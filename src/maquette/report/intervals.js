@@ -1,7 +1,7 @@
 "use strict";
 // Tables of means with their intervals: the mean, a bar that shows both ends, and the ends.
 
-const BAR = { width: 76, height: 11 };
+const BAR = { width: 74, height: 11 };
 
 /** A number in the unit of its column: scores with one digit, costs whole. */
 function inUnit(value, column) {
