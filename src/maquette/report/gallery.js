@@ -22,6 +22,20 @@ function tile(run, entrant, group) {
   return element;
 }
 
+/** A choice between buttons that go to the one before and the next, round and round. */
+function withArrows(select, show) {
+  const [back, on] = [["‹", "The one before", -1], ["›", "The next one", 1]].map(([text, title, by]) => {
+    const button = make("button", { type: "button", textContent: text, title });
+    button.addEventListener("click", () => {
+      const count = select.options.length;
+      select.selectedIndex = (select.selectedIndex + by + count) % count;
+      show();
+    });
+    return button;
+  });
+  return [back, select, on];
+}
+
 /** Elements of the gallery, and a function that shows the assets of a recipe. */
 function makeGallery(bench, entrants) {
   const group = viewGroup();
@@ -53,20 +67,10 @@ function makeGallery(bench, entrants) {
     place.replaceChildren(...picked.map(({ run, index }) => tiles[index] ??= tile(run, byName.get(run.entrant), group)));
     group.follow();
   }
-  function step(by) {
-    const count = select.options.length;
-    select.selectedIndex = (select.selectedIndex + by + count) % count;
-    show();
-  }
   select.addEventListener("change", show);
-  const steps = [["‹", "The one before", -1], ["›", "The next one", 1]].map(([text, title, by]) => {
-    const button = make("button", { type: "button", textContent: text, title });
-    button.addEventListener("click", () => step(by));
-    return button;
-  });
   choose("prompt");
   const notes = ["Drag a view to turn it, or use the arrow keys; after a click the wheel zooms.", ...bench.notes];
-  const bar = make("div", { className: "choice" }, buttons.prompt, buttons.entrant, steps[0], select, steps[1],
+  const bar = make("div", { className: "choice" }, buttons.prompt, buttons.entrant, ...withArrows(select, show),
     make("label", {}, together, " turn together"));
   return { elements: [make("p", { className: "hint", textContent: notes.join(" ") }), bar, place], showRecipe: (name) => choose("entrant", name) };
 }
