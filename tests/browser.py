@@ -92,10 +92,18 @@ class Browser:
         os.close(self._in)
         self._profile.cleanup()
 
-    def open(self, path: Path, ready: str) -> None:
-        """Open a file and wait until the expression ``ready`` is true."""
+    def open(self, place: Path | str, ready: str) -> None:
+        """Open a file or an address and wait until the expression ``ready`` is true."""
+        url = place if isinstance(place, str) else place.resolve().as_uri()
+        self._load("Page.navigate", ready, url=url)
+
+    def reload(self, ready: str) -> None:
+        """Open what is open anew and wait until the expression ``ready`` is true."""
+        self._load("Page.reload", ready)
+
+    def _load(self, method: str, ready: str, **arguments: Any) -> None:
         self._loaded = False
-        self.ask("Page.navigate", url=path.resolve().as_uri())
+        self.ask(method, **arguments)
         while not self._loaded:
             event = self._next()
             self._note(event.get("method", ""), event.get("params", {}))
@@ -113,6 +121,24 @@ class Browser:
         answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def click(self, element: str) -> None:
+        """Click on the middle of the element that a JavaScript expression gives."""
+        box = "(({x, y, width, height}) => [x + width / 2, y + height / 2])"
+        self.value(f"{element}.scrollIntoView({{block: 'center'}})")
+        x, y = self.value(f"{box}({element}.getBoundingClientRect())")
+        self.drag((x, y), (x, y))
+
+    def press(self, key: str) -> None:
+        """Press a key, by its name in JavaScript, and let it go."""
+        more = {"text": "\r" if key == "Enter" else key} if len(key) == 1 or key == "Enter" else {}
+        codes = {"windowsVirtualKeyCode": 13} if key == "Enter" else {}
+        self.ask("Input.dispatchKeyEvent", type="keyDown", key=key, **more, **codes)
+        self.ask("Input.dispatchKeyEvent", type="keyUp", key=key, **codes)
+
+    def keep_downloads(self, folder: Path) -> None:
+        """Let what the page offers for download come to ``folder``."""
+        self.ask("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder.resolve()))
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press at ``start``, move to ``end`` and let go, in points of the window."""

@@ -1,21 +1,23 @@
-"""Folders as runs, drawings and comparisons leave them, for tests of the report."""
+"""Folders as runs, drawings, comparisons and benchmarks leave them, for tests of the report."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from maquette.bench.toy import sheet_path
 from maquette.export.ply import write_ply
-from maquette.export.sheet import write_png
+from maquette.export.sheet import contact_sheet, write_png
 from maquette.scenes.gaussians import SH_CONSTANT, Gaussians
 from maquette.store import sha256_of, write_json
 
-__all__ = ["EVIL", "comparison", "drawing", "run", "scene"]
+__all__ = ["EVIL", "bench", "comparison", "drawing", "run", "scene"]
 
 EVIL = '</script><b>bold</b><img src="http://example.com/x.png"> {{scripts}} & \u2028 "duck"'
 """A prompt that would do harm on a page that does not take care."""
@@ -108,3 +110,80 @@ def _journal(folder: Path, steps: int) -> None:
 
 def _digest(folder: Path) -> str:
     return sha256_of((folder / "asset.ply").read_bytes())
+
+
+def bench(
+    folder: Path,
+    names: Sequence[str] = ("own", "other"),
+    prompts: Sequence[str] = ("a red mug", "a yellow and orange duck"),
+    seeds: int = 1,
+    **more: Any,
+) -> Path:
+    """What ``maquette bench`` leaves. ``more``: the ``assets`` of all entrants, scenes."""
+    assets = more.get("assets") or [scene(60, seed=place) for place in range(len(names))]
+    pairs = [(prompt, seed) for prompt in prompts for seed in range(seeds)]
+    results = []
+    for place, name in enumerate(names):
+        for number, (prompt, seed) in enumerate(pairs):
+            row = _result(name, place, number, prompt, seed)
+            (folder / "runs" / row["folder"]).mkdir(parents=True)
+            write_ply(folder / "runs" / row["folder"] / "asset.ply", assets[place])
+            results.append({**row, "gaussians": assets[place].count})
+        _bench_sheet(folder, name, place, [f"{prompt}, seed {seed}" for prompt, seed in pairs])
+    facts = {
+        **{"machine": "a machine", "date": "2026-01-01", "budget": 96, "seeds": [*range(seeds)]},
+        "entrants": [{"name": name, "recipe": name, "settings": []} for name in names],
+        **{"prompts": [*prompts], "results": results, "table": _table(names)},
+    }
+    write_json(folder / "bench.json", facts)
+    return folder
+
+
+BENCH_SCORES = (*MEASURES, "pattern_right", "janus", "halo")
+
+
+def _result(name: str, place: int, number: int, prompt: str, seed: int) -> dict[str, Any]:
+    """A row of a benchmark; the judge looked twice."""
+    known = dict.fromkeys(BENCH_SCORES, 0.25 * place) | {"pattern_right": None, "clip_score": 20.0}
+    looks = [
+        {
+            **known,
+            "step": step,
+            "evaluations": 8 * step + number,
+            "clip_score": 10.0 * look + number,
+        }
+        for look, step in ((1, 6), (2, 12))
+    ]
+    return {
+        **known,
+        **{"prompt": prompt, "entrant": name, "seed": seed, "folder": f"{place}-{number}-{seed}"},
+        **{"steps": 12, "evaluations": 96, "cpu_seconds": 3.0 + place, "curve": looks},
+    }
+
+
+def _bench_sheet(folder: Path, name: str, place: int, captions: list[str]) -> None:
+    """Rows of eight pictures of 16 pixels, each of one colour that tells its row and side."""
+    count = 8 * len(captions)
+    pictures = np.zeros((count, 16, 16, 3))
+    pictures[..., 0] = 20 * np.arange(count).reshape(-1, 1, 1) % 256
+    pictures[..., 1] = 100 * place % 256
+    sheet = contact_sheet(pictures.astype(np.uint8), 8, row_captions=captions)
+    write_png(sheet_path(folder, name), sheet)
+
+
+def _table(names: Sequence[str]) -> dict[str, Any]:
+    def spread(mean: float) -> dict[str, float]:
+        return {"mean": mean, "low": mean - 0.125, "high": mean + 0.125, "count": 2}
+
+    def row(mean: float) -> dict[str, Any]:
+        return {**{score: spread(mean) for score in BENCH_SCORES}, "pattern_right": None}
+
+    costs = {"cpu_seconds": spread(30.0), "steps": spread(12), "evaluations": spread(96)}
+    # In another order by their scores than by their names or by their places.
+    means = [0.5, 0.25, 0.75, *(0.3 for _ in names)]
+    rows = {
+        n: {**row(m), **costs, "gaussians": spread(60)} for n, m in zip(names, means, strict=False)
+    }
+    leads = {n: row(0.5 - m) for n, m in zip(names[1:], means[1:], strict=False)}
+    unseen = {n: dict.fromkeys(row(0)) | {"clip_score": spread(22.0)} for n in names}
+    return {"rows": rows, "unseen": unseen, "leads": leads}

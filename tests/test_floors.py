@@ -17,9 +17,9 @@ FLOORS = [
     "camera checks errors history noise projections ramps randomness records store threads",
     "cameras gradients inits losses objectives optimiser priors render scenes timesteps",
     "beginning checkpoints costs distill overrides recipe rehearsal run sampling serial",
-    "export metrics recipes report study toybox",
-    "assets bench comparison doctor folders generation imaging journal lookup run_folder signals "
-    "sweep viewer",
+    "export metrics recipes study toybox",
+    "assets bench comparison doctor folders generation imaging journal lookup report run_folder "
+    "signals sweep viewer",
     "cli cli_bench cli_commands cli_compare cli_prior cli_progress cli_report cli_study cli_tables",
 ]
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.split()}

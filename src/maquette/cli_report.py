@@ -1,4 +1,4 @@
-"""``maquette report``: runs, drawings and comparisons as one page that needs no network."""
+"""``maquette report``: runs, comparisons or a benchmark as one page that needs no network."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ def report(
 ) -> None:
     """Write one HTML page about runs: a table, curves, films, and views to turn with the mouse.
 
-    The page is a single file. It opens from the disk, on a machine without a network too.
+    The page is a single file. It opens from the disk, on a machine without a network too. Of a
+    benchmark it shows the tables with their intervals, curves, and assets side by side.
 
     Args:
-        runs: Folders that "maquette generate", "image" or "compare" made.
+        runs: Folders that "maquette generate", "image" or "compare" made, or one of "bench".
         out: The page to write; replaced if it is there.
         quiet: Print nothing but the page's path at the end.
     """

@@ -25,7 +25,7 @@ from maquette.folders import check_output, check_prompt
 from maquette.metrics.evaluate import MEASURES
 from maquette.store import disk_errors, write_json
 
-__all__ = ["Table", "bench_toy"]
+__all__ = ["RESULTS", "Table", "bench_toy", "sheet_path"]
 
 RESULTS, SHEETS = "bench.json", "sheet-{}.png"
 SCORES = (*MEASURES, "janus", "halo")
@@ -114,6 +114,11 @@ def job_key(job: Job) -> tuple[str, str, int]:
 def row_key(row: dict[str, Any]) -> tuple[str, str, int]:
     """The same of a row of the results."""
     return row["entrant"], row["prompt"], row["seed"]
+
+
+def sheet_path(folder: Path, entrant: str) -> Path:
+    """Where the sheet of an entrant's assets lies; its rows are the entrant's rows of results."""
+    return folder / SHEETS.format("".join(c if c.isalnum() else "-" for c in entrant))
 
 
 def _all(jobs: Sequence[Job], processes: int) -> Iterator[dict[str, Any]]:
@@ -211,9 +216,6 @@ def _write_sheets(out: Path, results: list[dict[str, Any]]) -> None:
             )
         ]
         captions = [f"{row['prompt']}, seed {row['seed']}" for row in own]
-        file = "".join(c if c.isalnum() else "-" for c in name)
+        sheet = contact_sheet(np.stack(pictures), 8, row_captions=captions)
         with disk_errors(out):
-            write_png(
-                out / SHEETS.format(file),
-                contact_sheet(np.stack(pictures), 8, row_captions=captions),
-            )
+            write_png(sheet_path(out, name), sheet)

@@ -12,7 +12,7 @@ from maquette.checks import finite
 from maquette.errors import InputError
 from maquette.store import whole_file
 
-__all__ = ["contact_sheet", "to_uint8", "write_png"]
+__all__ = ["contact_sheet", "cut_sheet", "to_uint8", "write_png"]
 
 _INK, _PAPER = 0, 255
 _TEXT_PIXELS = 12
@@ -92,6 +92,31 @@ def contact_sheet(
     for row, text in enumerate(row_captions):
         _write_text(sheet[top + row * pitch_y :][:line], text)
     return sheet
+
+
+def cut_sheet(sheet: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """The pictures of a full sheet with a caption over each row: what ``contact_sheet`` was given.
+
+    Args:
+        sheet: uint8 ``[H', W', 3]``.
+        rows: of pictures.
+        columns: of pictures.
+
+    Returns:
+        uint8 ``[rows, columns, H, W, 3]``.
+
+    Raises:
+        InputError: no pictures of one size fill such a sheet.
+    """
+    line = _TEXT_PIXELS + 2 * _GAP
+    pitch_y, rest_y = divmod(sheet.shape[0] + _GAP, rows)
+    pitch_x, rest_x = divmod(sheet.shape[1] + _GAP, columns)
+    height, width = pitch_y - _GAP - line, pitch_x - _GAP
+    if rest_y or rest_x or height < 1 or width < 1:
+        raise InputError(f"A sheet of {list(sheet.shape)} has no {rows} rows of {columns} pictures")
+    padded = np.pad(sheet, ((0, _GAP), (0, _GAP), (0, 0)))
+    cells = padded.reshape(rows, pitch_y, columns, pitch_x, 3).transpose(0, 2, 1, 3, 4)
+    return cells[:, :, line : line + height, :width]
 
 
 def _write_text(strip: np.ndarray, text: str) -> None:

@@ -1,5 +1,6 @@
 "use strict";
-// Curves as SVG: one quantity, any number of runs, each faint as it is and bold as its mean.
+// Curves as SVG: one quantity of any number of runs, each faint as it is and bold as its mean, or
+// means of many runs with their intervals.
 
 const SVG = "http://www.w3.org/2000/svg"; // A name, not an address: nothing is fetched from it.
 const EDGE = { left: 58, right: 12, top: 12, bottom: 36 };
@@ -54,6 +55,24 @@ function path(xs, ys) {
   }).join("");
 }
 
+/** Scales between bounds, and what is drawn of them: lines and numbers, `named` by the value. */
+function axes([left, right], [least, most], { width, height, along, named = (y) => y }) {
+  const inner = { w: width - EDGE.left - EDGE.right, h: height - EDGE.top - EDGE.bottom };
+  const toX = (x) => EDGE.left + ((x - left) / (right - left)) * inner.w;
+  const toY = (y) => y === null ? null
+    : EDGE.top + (1 - (Math.min(most, Math.max(least, y)) - least) / (most - least)) * inner.h;
+  const parts = [];
+  for (const y of ticks(least, most, height > 200 ? 5 : 4)) {
+    parts.push(svg("line", { class: "grid", x1: EDGE.left, x2: width - EDGE.right, y1: toY(y), y2: toY(y) }),
+      svg("text", { x: EDGE.left - 7, y: toY(y) + 4, "text-anchor": "end" }, shown(named(y))));
+  }
+  for (const x of ticks(left, right, width / 90)) {
+    parts.push(svg("text", { x: toX(x), y: height - EDGE.bottom + 16, "text-anchor": "middle" }, shown(x)));
+  }
+  parts.push(svg("text", { class: "axis", x: EDGE.left + inner.w / 2, y: height - 3, "text-anchor": "middle" }, along));
+  return { parts, toX, toY };
+}
+
 /**
  * A chart of curves `{ name, colour, x, y }` with a caption for its x axis.
  * The y axis holds all values of the bold curves; with `powers` it is logarithmic, and values that
@@ -66,20 +85,8 @@ function chart(given, { width, height, along, label, powers = false }) {
   const bold = curves.map((curve) => smoothed(curve.y));
   const [left, right] = bounds(curves.flatMap((curve) => curve.x));
   const [least, most] = bounds([...bold.flat(), ...curves.flatMap((c) => quantiles(c.y))]);
-  const inner = { w: width - EDGE.left - EDGE.right, h: height - EDGE.top - EDGE.bottom };
-  const toX = (x) => EDGE.left + ((x - left) / (right - left)) * inner.w;
-  const toY = (y) => y === null ? null
-    : EDGE.top + (1 - (Math.min(most, Math.max(least, y)) - least) / (most - least)) * inner.h;
-
-  const parts = [];
-  for (const y of ticks(least, most, 4)) {
-    parts.push(svg("line", { class: "grid", x1: EDGE.left, x2: width - EDGE.right, y1: toY(y), y2: toY(y) }),
-      svg("text", { x: EDGE.left - 7, y: toY(y) + 4, "text-anchor": "end" }, shown(powers ? Number((10 ** y).toPrecision(2)) : y)));
-  }
-  for (const x of ticks(left, right, width / 90)) {
-    parts.push(svg("text", { x: toX(x), y: height - EDGE.bottom + 16, "text-anchor": "middle" }, shown(x)));
-  }
-  parts.push(svg("text", { class: "axis", x: EDGE.left + inner.w / 2, y: height - 3, "text-anchor": "middle" }, along));
+  const label_y = (y) => powers ? Number((10 ** y).toPrecision(2)) : y;
+  const { parts, toX, toY } = axes([left, right], [least, most], { width, height, along, named: label_y });
   const lines = (values, kind) => curves.map((curve, i) => svg("path", {
     class: kind, stroke: curve.colour, d: path(curve.x.map(toX), values(curve, i).map(toY)),
   }, svg("title", {}, curve.name)));
@@ -91,4 +98,33 @@ function chart(given, { width, height, along, label, powers = false }) {
 function quantiles(values) {
   const sorted = values.filter((value) => value !== null).sort((a, b) => a - b);
   return sorted.length ? [0.01, 0.99].map((share) => sorted[Math.round(share * (sorted.length - 1))]) : [];
+}
+
+/**
+ * A chart of means with intervals: curves `{ name, colour, dash, on, x, y }`, where y holds
+ * [mean, low, high] or null. Those that are not `on` are thin and grey and have no band.
+ */
+function bandChart(curves, { width, height, along, label }) {
+  const known = curves.map(({ x, y, ...rest }) => {
+    const points = x.map((at, i) => ({ at, value: y[i] })).filter(({ value }) => value);
+    return { ...rest, xs: points.map(({ at }) => at), ys: points.map(({ value }) => value) };
+  }).filter(({ xs }) => xs.length);
+  const [, right] = bounds(known.flatMap(({ xs }) => xs));
+  const [least, most] = bounds(known.flatMap(({ ys, on }) => ys.flatMap((y) => on ? y : [y[0]])));
+  const { parts, toX, toY } = axes([0, right], [least, most], { width, height, along });
+  const line = ({ xs, ys }, place) => path(xs.map(toX), ys.map((y) => toY(y[place])));
+  const title = (curve) => svg("title", {}, curve.name);
+  const [off, on] = [known.filter((curve) => !curve.on), known.filter((curve) => curve.on)];
+  for (const curve of off) parts.push(svg("path", { class: "off", d: line(curve, 0) }, title(curve)));
+  for (const curve of on) {
+    const back = path([...curve.xs].reverse().map(toX), [...curve.ys].reverse().map((y) => toY(y[1])));
+    parts.push(svg("path", { class: "band", fill: curve.colour, d: `${line(curve, 2)}${back.replace("M", "L")}Z` }));
+  }
+  for (const curve of on) {
+    parts.push(svg("path", { class: "bold", stroke: curve.colour, "stroke-dasharray": curve.dash, d: line(curve, 0) }, title(curve)));
+    for (const [i, y] of curve.ys.entries()) {
+      parts.push(svg("circle", { cx: toX(curve.xs[i]), cy: toY(y[0]), r: 2.6, fill: curve.colour }, title(curve)));
+    }
+  }
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label }, ...parts);
 }

@@ -100,7 +100,7 @@ def _check(folder: Path) -> None:
     elif not (folder / PICTURE).is_file() or not (folder / RECIPE).is_file():
         raise CheckpointError(
             f"{folder} is no run: it has no {RUN}",
-            "Give a folder that maquette generate, image or compare made",
+            "Give a folder that maquette generate, image, compare or bench made",
         )
 
 

@@ -20,11 +20,15 @@ from typing import Any
 from maquette import store
 from maquette.camera import FOV_Y_DEG
 from maquette.errors import InputError
+from maquette.report.benchmark import gather_benchmark, is_benchmark
 from maquette.report.gather import gather
 
 __all__ = ["page", "write_report"]
 
-SCRIPTS = ("vendor/three.min.js", "chart.js", "table.js", "splats.js", "viewer.js", "page.js")
+SCRIPTS = (
+    *("vendor/three.min.js", "table.js", "chart.js", "splats.js", "viewer.js", "parts.js"),
+    *("runs.js", "intervals.js", "bench.js", "gallery.js", "page.js"),
+)
 """In the order in which the page runs them."""
 LICENCES = ("vendor/LICENSE-three",)
 CAMERA = {"fov_y_deg": FOV_Y_DEG, "elevation_deg": 15.0, "distance": 3.3}
@@ -38,10 +42,11 @@ def _ignore(_: str) -> None:
 def write_report(
     folders: Sequence[Path | str], out: Path | str, *, say: Callable[[str], None] = _ignore
 ) -> int:
-    """Write one self-contained HTML page about runs, drawings and comparisons.
+    """Write one self-contained HTML page about runs, drawings and comparisons, or a benchmark.
 
     Args:
-        folders: that ``maquette generate``, ``image`` or ``compare`` made; nothing in them changes.
+        folders: that ``maquette generate``, ``image`` or ``compare`` made, or one of ``bench``;
+            nothing in them changes.
         out: the page, replaced if it is there; written whole or not at all.
         say: told in a sentence what is being worked on.
 
@@ -49,8 +54,9 @@ def write_report(
         The page's size in bytes.
 
     Raises:
-        InputError: no folder, one that is none of these, a run without an asset, a broken file, or
-            an ``out`` that is a folder or lies in none.
+        InputError: no folder, one that is none of these, a run without an asset, a broken file, a
+            benchmark with anything beside it, or an ``out`` that is a folder or lies in none.
+        CheckpointError: a file of JSON is damaged.
         DiskError: a file cannot be read or written.
     """
     out = Path(out).expanduser()
@@ -58,13 +64,13 @@ def write_report(
         raise InputError(f"{out} is a folder, not a page", "Name a file, as in --out report.html")
     if not out.absolute().parent.is_dir():
         raise InputError(f"There is no folder {out.absolute().parent}", "Make it first")
-    data = page(gather([Path(folder) for folder in folders], say)).encode()
+    data = page(_data([Path(folder) for folder in folders], say)).encode()
     store.write_file(out, data)
     return len(data)
 
 
 def page(data: Mapping[str, Any]) -> str:
-    """The HTML text of ``gather``'s data."""
+    """The HTML text of the data that ``gather`` returns, or of ``bench`` with a benchmark's."""
     style, scripts = _part("page.css"), [_part(name) for name in SCRIPTS]
     parts = {
         "policy": _policy(style, scripts),
@@ -75,6 +81,18 @@ def page(data: Mapping[str, Any]) -> str:
     }
     # In one pass: a prompt that reads like a placeholder stays a prompt.
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _part("template.html"))
+
+
+def _data(folders: Sequence[Path], say: Callable[[str], None]) -> dict[str, Any]:
+    benchmarks = [folder for folder in folders if is_benchmark(folder)]
+    if not benchmarks:
+        return gather(folders, say)
+    if len(folders) > 1:
+        raise InputError(
+            f"{benchmarks[0]} is a benchmark, and a page shows one of them and nothing else",
+            "Give it alone",
+        )
+    return {"bench": gather_benchmark(benchmarks[0], say)}
 
 
 def _part(name: str) -> str:

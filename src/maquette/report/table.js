@@ -29,43 +29,48 @@ function compare(a, b, turned) {
   return turned ? -order : order;
 }
 
-/** The table of runs, sorted by a click on a head. */
-function runTable(columns, runs, colours) {
-  const kindOf = (key) => runs.some((run) => typeof run.facts[key] === "number") ? "number" : "text";
+/**
+ * A table sorted by a click on a head. Columns are `{ head, kind }`, with `falling` where the
+ * greatest comes first, and rows `{ values, cells }`: what is sorted by, and what is seen.
+ */
+function sortedTable(columns, rows) {
   const body = make("tbody", {});
-  const heads = columns.map((column) => {
-    const button = make("button", { type: "button", textContent: column.head });
-    const kind = kindOf(column.key);
-    const head = make("th", { scope: "col", className: kind }, button);
-    button.addEventListener("click", () => sortBy(column.key, head));
-    return head;
+  const heads = columns.map(({ head, kind, falling }, place) => {
+    const button = make("button", { type: "button", textContent: head });
+    const element = make("th", { scope: "col", className: kind }, button);
+    button.addEventListener("click", () => sortBy(place, element, Boolean(falling)));
+    return element;
   });
-  const rows = runs.map((run, index) => {
-    const cells = columns.map(({ key }) => {
-      const value = run.facts[key];
-      const cell = make("td", { className: kindOf(key) });
-      if (key !== "prompt") cell.textContent = shown(value);
-      else {
-        const mark = make("span", { className: "mark" });
-        mark.style.background = colours[index];
-        cell.append(mark, make("a", { href: `#result-${index}`, textContent: value, dir: "auto" }));
-      }
-      return cell;
-    });
-    return { run, row: make("tr", {}, ...cells) };
-  });
+  const lines = rows.map(({ values, cells }) => ({ values, row: make("tr", {}, ...cells) }));
 
-  function sortBy(key, head) {
-    const turned = head.getAttribute("aria-sort") === "ascending";
+  function sortBy(place, head, falling) {
+    const first = falling ? "descending" : "ascending";
+    const turned = (head.getAttribute("aria-sort") === first) !== falling;
     for (const other of heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", turned ? "descending" : "ascending");
     // Sorting is stable: a second column keeps the first one's order among equals.
-    rows.sort((a, b) => compare(a.run.facts[key], b.run.facts[key], turned));
-    body.append(...rows.map(({ row }) => row));
+    lines.sort((a, b) => compare(a.values[place], b.values[place], turned));
+    body.append(...lines.map(({ row }) => row));
   }
 
-  body.append(...rows.map(({ row }) => row));
+  body.append(...lines.map(({ row }) => row));
   return make("table", {}, make("thead", {}, make("tr", {}, ...heads)), body);
+}
+
+/** The table of runs. */
+function runTable(columns, runs, colours) {
+  const kinds = columns.map(({ key }) => runs.some((run) => typeof run.facts[key] === "number") ? "number" : "text");
+  const rows = runs.map((run, index) => {
+    const cells = columns.map(({ key }, place) => {
+      const value = run.facts[key];
+      const cell = make("td", { className: kinds[place] });
+      if (key !== "prompt") cell.textContent = shown(value);
+      else cell.append(mark(colours[index]), make("a", { href: `#result-${index}`, textContent: value, dir: "auto" }));
+      return cell;
+    });
+    return { values: columns.map(({ key }) => run.facts[key]), cells };
+  });
+  return sortedTable(columns.map(({ head }, place) => ({ head, kind: kinds[place] })), rows);
 }
 
 /** What the judge said of each side: a row for each measure. */

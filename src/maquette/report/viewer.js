@@ -21,8 +21,11 @@ function sharedRenderer() {
   return SHARED.renderer;
 }
 
-/** A canvas of `side` points with a view of `model`, to be put anywhere in the page. */
-function assetView(model, begin, side) {
+/**
+ * A canvas of `side` points with a view of `model`, to be put anywhere in the page. Views of one
+ * `group`, which `viewGroup` makes, turn together.
+ */
+function assetView(model, begin, side, group = null) {
   const sharpness = Math.min(2, window.devicePixelRatio || 1);
   const pixels = Math.round(side * sharpness);
   const canvas = make("canvas", { className: "view", width: pixels, height: pixels, tabIndex: 0 });
@@ -34,13 +37,13 @@ function assetView(model, begin, side) {
   new IntersectionObserver((entries, observer) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     observer.disconnect();
-    begun(canvas, model, begin, pixels, state);
+    begun(canvas, model, begin, pixels, state, group);
   }, { rootMargin: "200px" }).observe(canvas);
   return frame;
 }
 
 /** Build the scene behind a canvas and draw it from its front. */
-function begun(canvas, model, begin, pixels, state) {
+function begun(canvas, model, begin, pixels, state, group) {
   const renderer = sharedRenderer();
   if (!renderer) {
     canvas.replaceWith(make("p", { className: "note", textContent: "This browser shows no WebGL 2, so there is no view to turn." }));
@@ -83,6 +86,35 @@ function begun(canvas, model, begin, pixels, state) {
   controls.update();
   controls.saveState();
   state.draw();
+  group?.join(canvas, camera, controls);
+}
+
+/** Views that turn together while `joined`: what one does, all do that are in the page. */
+function viewGroup() {
+  const members = [];
+  let last = null, busy = false;
+  const group = { joined: true };
+  // Views that were out of the page, and new ones, come to where the others are.
+  group.follow = () => {
+    if (!group.joined || !last || busy) return;
+    busy = true;
+    for (const { canvas, camera, controls } of members) {
+      if (!canvas.isConnected || camera.position.equals(last)) continue;
+      camera.position.copy(last);
+      controls.update();
+    }
+    busy = false;
+  };
+  group.join = (canvas, camera, controls) => {
+    members.push({ canvas, camera, controls });
+    group.follow();
+    controls.addEventListener("change", () => {
+      if (busy || !group.joined) return;
+      last = camera.position.clone();
+      group.follow();
+    });
+  };
+  return group;
 }
 
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
