@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import small_networks
+import tiny
 from maquette import store
 from maquette.errors import CheckpointError, InputError, PriorError
 from maquette.export.ply import read_ply, write_ply
@@ -208,6 +209,14 @@ def test_costs_are_told_where_they_are_known(tmp_path: Path) -> None:
     store.write_json(folder / "result.json", {"evaluations": 16})
     result = evaluate(folder, views=2)
     assert (result["seconds"], result["evaluations"], result["peak_memory_mib"]) == (1.8, 16, 410.5)
+
+
+def test_a_run_keeps_the_most_memory_it_held(tmp_path: Path) -> None:
+    told = run_cost(tiny.make(tmp_path).folder)
+    assert (told["peak_memory_mib"] or 0) > 50  # PyTorch alone is larger.
+    assert told["peak_gpu_memory_mib"] is None
+    assert (told["seconds"] or 0) > 0
+    assert (told["evaluations"] or 0) > 0
 
 
 def test_what_is_known_is_not_judged_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,7 +147,12 @@ def show_measured(measured: Measured) -> None:
         rows.append(["over all", *(_plain(measured.over_runs[head]) for head in heads)])
     _print(measured.protocol.paper, ["run", *heads], rows, len(measured.runs))
     print(f"Chosen here, as the paper does not tell: {measured.protocol.chosen}.")
-    notes = [row["note"] for run in measured.runs for row in run["columns"]]
+    notes = [
+        row["note"]
+        for run in measured.runs
+        for row in run["columns"]
+        if measured.over_runs[row["head"]] is None or row["metric"] != "deviation_over_prompts"
+    ]
     for sentence in dict.fromkeys(filter(None, [measured.left_out, *notes])):
         print(sentence)
 

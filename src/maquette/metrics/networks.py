@@ -56,9 +56,11 @@ class Model:
 
     def command(self, folder: Path) -> str:
         """One line for a POSIX shell that makes this network's folder in ``folder``."""
+        # In full, because a command may leave the shell in another folder.
+        own = folder.resolve() / self.slug
         if isinstance(self.source, Source):
-            return self.source.command(folder / self.slug)
-        return self.source.format(shlex.quote(str(folder / self.slug)))
+            return self.source.command(own)
+        return self.source.format(shlex.quote(str(own)))
 
 
 _READ = ("model*.safetensors", "*.json", "*.txt", "*.model")

@@ -112,7 +112,7 @@ def columns_of(protocol: Protocol, networks: Networks) -> tuple[tuple[Column, ..
         key = (measure.metric, measure.cameras, measure.shading, stand_in)
         shared.setdefault(key, []).append(measure)
     columns = tuple(Column(alike[0], _head(alike, networks)) for alike in shared.values())
-    said = f"Nobody here can measure {', '.join(missing)}: left out." if missing else ""
+    said = f"Left out, as nobody here can measure it: {', '.join(missing)}." if missing else ""
     return columns, said
 
 
@@ -260,7 +260,11 @@ class _Asset:
             return adjacent_lpips(self.networks.get(measure.model), pictures), [], ""
         if measure.metric == "deviation_over_prompts":
             plain = dataclasses.replace(measure, metric="clip_score")
-            return None, plain_numbers(self._scored(plain)), "A number over prompts only."
+            return (
+                None,
+                plain_numbers(self._scored(plain)),
+                "The deviation is a number over several prompts.",
+            )
         by_view = plain_numbers(self._scored(measure))
         return mean_of_known(by_view), by_view, ""
 
@@ -305,14 +309,16 @@ class _Asset:
     def _rendered(self, cameras: Cameras, shading: str) -> Render:
         """All pictures of some cameras; ``colour`` is what the shading shows."""
         if (cameras, shading) not in self._renders:
-            views, colours, alphas = cameras.views(), [], []
+            views, lit = cameras.views(), shading == "textureless"
+            # Room for all of them at once: a hundred large pictures are not there twice.
+            colour = torch.empty(len(views), cameras.size, cameras.size, 3)
+            alpha = torch.empty(len(views), cameras.size, cameras.size, 1)
             for start in range(0, len(views), PART):
-                part = views[slice(start, start + PART)]
-                behind = torch.tensor(cameras.background).expand(len(part), 3)
-                render = self.scene.render(part, behind, geometry=shading == "textureless")
-                lit = shading == "textureless"
-                shown = textureless(render, part, behind) if lit else render.colour
-                colours.append(finite("render", shown).clamp(0, 1))
-                alphas.append(render.alpha)
-            self._renders[cameras, shading] = Render(torch.cat(colours), torch.cat(alphas))
+                rows = slice(start, start + PART)
+                behind = torch.tensor(cameras.background).expand(len(views[rows]), 3)
+                render = self.scene.render(views[rows], behind, geometry=lit)
+                shown = textureless(render, views[rows], behind) if lit else render.colour
+                colour[rows] = finite("render", shown).clamp(0, 1)
+                alpha[rows] = render.alpha
+            self._renders[cameras, shading] = Render(colour, alpha)
         return self._renders[cameras, shading]
