@@ -23,7 +23,7 @@ from maquette.errors import CheckpointError, InputError, PriorError
 from maquette.export.ply import read_ply, write_ply
 from maquette.metrics import networks as networks_module
 from maquette.metrics import protocol_run
-from maquette.metrics.clip import Clip, deviation_over_prompts
+from maquette.metrics.clip import Clip, clip_cosine, deviation_over_prompts
 from maquette.metrics.lpips import Lpips, adjacent_lpips
 from maquette.metrics.networks import MODELS, Embedded, Networks, Stored
 from maquette.metrics.protocol_run import Measured, columns_of, run_protocol
