@@ -82,4 +82,6 @@ def test_table_of_networks_names_them_all() -> None:
         assert f"`{model.slug}`" in text
         assert not model.repository or f"`{model.repository}`" in text, name
     assert all(f"| `{name}` |" in text for name in protocol_names())
-    assert MODELS["OpenAI ViT-L/14"].source.format("models/openai-vit-l-14") in text
+    source = MODELS["OpenAI ViT-L/14"].source
+    assert isinstance(source, str)
+    assert source.format("models/openai-vit-l-14") in text
