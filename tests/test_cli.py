@@ -450,7 +450,7 @@ def test_every_command_has_help_and_every_flag_its_words() -> None:
         arguments = command.__code__.co_varnames[: command.__code__.co_argcount]
         for argument in arguments:
             assert re.search(rf"^\s+{argument}: \S", documentation, re.MULTILINE), (name, argument)
-    assert set(cli.COMMANDS) == {*cli_commands.__all__, "compare", "report"}
+    assert set(cli.COMMANDS) == {*cli_commands.__all__, "compare", "evaluate", "report"}
 
 
 def test_as_a_program(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from maquette.cli import BORROWED, COMMANDS
 from maquette.lookup import find_recipe, recipe_names
+from maquette.metrics.networks import MODELS
+from maquette.metrics.protocols import protocol_names
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -18,6 +20,7 @@ PAGES = [
     "recipes.md",
     "training.md",
     "report.md",
+    "metrics.md",
     "study.md",
 ]
 
@@ -70,3 +73,15 @@ def test_changelog_fragments_have_their_form() -> None:
     for path in fragments:
         assert re.fullmatch(r"\d{3}-[a-z0-9-]+\.(added|changed|fixed|removed)\.md", path.name)
         assert path.read_text(encoding="utf-8").strip().endswith(".")
+
+
+def test_table_of_networks_names_them_all() -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    for name, model in MODELS.items():
+        assert name in text
+        assert f"`{model.slug}`" in text
+        assert not model.repository or f"`{model.repository}`" in text, name
+    assert all(f"| `{name}` |" in text for name in protocol_names())
+    source = MODELS["OpenAI ViT-L/14"].source
+    assert isinstance(source, str)
+    assert source.format("models/openai-vit-l-14") in text

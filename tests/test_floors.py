@@ -20,7 +20,8 @@ FLOORS = [
     "export metrics recipes study toybox",
     "assets bench comparison doctor folders generation imaging journal lookup report run_folder "
     "signals sweep viewer",
-    "cli cli_bench cli_commands cli_compare cli_prior cli_progress cli_report cli_study cli_tables",
+    "cli cli_bench cli_commands cli_compare cli_evaluate cli_prior cli_progress cli_report "
+    "cli_study cli_tables",
 ]
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.split()}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import maquette
 
 MODULES = ["clip", "lpips", "pictures", "preference", "protocols", "retrieval", "shape", "vqa"]
+MODULES += ["cost", "members", "shading"]
 
 
 def test_no_module_imports_a_large_library() -> None:

@@ -53,6 +53,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
         "from maquette.cli import main; assert main(['--help']) == 0",
         "from maquette.cli import main; assert main(['generate', '--help']) == 0",
         "from maquette.cli import main; assert main(['generate', '--no-such-flag']) == 2",
+        "from maquette.cli import main; assert main(['evaluate', '--help']) == 0",
         "from maquette.lookup import recipe_names; assert 'hifa' in recipe_names()",
     ],
 )

@@ -19,8 +19,9 @@ import report_folders as made
 import tiny
 from maquette import cli
 from maquette.errors import MaquetteError
+from maquette.metrics.cost import total_seconds
 from maquette.report import media, page
-from maquette.report.curves import POINTS, read_curves, total_seconds
+from maquette.report.curves import POINTS, read_curves
 from maquette.report.gather import gather
 from maquette.report.splats import LEVELS, packed, unpacked
 

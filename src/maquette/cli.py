@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from maquette import cli_commands as commands
-from maquette import cli_compare, cli_report
+from maquette import cli_compare, cli_evaluate, cli_report
 from maquette.errors import MaquetteError
 
 __all__ = ["main"]
@@ -32,7 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": cli_compare.compare,
     "render": commands.render,
     "export": commands.export,
-    "evaluate": commands.evaluate,
+    "evaluate": cli_evaluate.evaluate,
     "report": cli_report.report,
     "recipes": commands.recipes,
     "prior": commands.prior,

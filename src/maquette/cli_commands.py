@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = [
     "bench",
     "doctor",
-    "evaluate",
     "export",
     "generate",
     "image",
@@ -246,17 +244,6 @@ def export(
     else:
         assets.write_turntable(target, scene, frames=frames, size=size)
     print(target)
-
-
-def evaluate(folder: Given[Path], /) -> None:
-    """Measure a finished run: does it look like its prompt, from every side?
-
-    Args:
-        folder: Of the run.
-    """
-    from maquette.metrics.evaluate import evaluate_run
-
-    print(json.dumps(evaluate_run(folder), indent=2, default=str))
 
 
 def recipes(

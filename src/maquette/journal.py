@@ -2,7 +2,8 @@
 
 Metrics say nothing about clocks or machines, so the file of a run that was killed and resumed is,
 byte for byte, that of one that was not: a resume cuts it back to the checkpoint's step. Wall-clock
-times stay out of it, in a file of their own that only ever grows.
+times stay out of it, in a file of their own that only ever grows, and so does the most memory that
+was ever held.
 """
 
 from __future__ import annotations
@@ -10,12 +11,20 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from maquette import store
 from maquette.records import Report
+
+try:
+    import resource
+except ImportError:  # Windows tells no peak.
+    resource = None
 
 __all__ = ["Journal"]
 
@@ -47,6 +56,7 @@ class Journal:
             "step": report.step,
             "seconds": round(now - self._before, 4),
             "at": round(time.time(), 3),
+            **_peaks(),
         }
         self._before = now
         for handle, path, line in zip(
@@ -96,6 +106,18 @@ def _metrics(report: Report) -> dict[str, Any]:
         "skipped": report.skipped,
         "pixel_gradient_norm": _number(report.pixel_gradient_norm),
     }
+
+
+def _peaks() -> dict[str, float]:
+    """The most memory so far, in units of 2^20 bytes, where the system tells it."""
+    found = {}
+    if resource is not None:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # macOS counts bytes, all others units of 1024.
+        found["peak_memory_mib"] = round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+    if torch.cuda.is_initialized():
+        found["peak_gpu_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    return found
 
 
 def _number(value: float) -> float | None:

@@ -230,7 +230,8 @@ def dreamfusion() -> Protocol:
     Told (section 4, table 1): the 153 captions of single objects that Dream Fields took from COCO;
     top-1 retrieval among them by CLIP B/32, B/16 and L/14, of renders in colour and of textureless
     ones. Not told: views, resolution and background. Chosen: 12 views at elevation 15 degrees and
-    4 at 45; our usual ring; 512 pixels; white.
+    4 at 45; our usual ring; 512 pixels; white; and for the textureless ones grey under a light
+    above the camera (``metrics/shading.py``).
     """
     cameras = Cameras((Orbit(12, 15.0), Orbit(4, 45.0)))
     clips = ("OpenAI ViT-B/32", "OpenAI ViT-B/16", "OpenAI ViT-L/14")
@@ -245,7 +246,8 @@ def dreamfusion() -> Protocol:
             for model in clips
         ),
         "views (12 at elevation 15 degrees, 4 at 45), distance (3.3), field of view (36.5 "
-        "degrees), resolution (512 pixels) and background (white)",
+        "degrees), resolution (512 pixels), background (white), and the light of textureless "
+        "renders (above the camera)",
     )
 
 

@@ -30,7 +30,7 @@ class Source:
     """Where the files of a folder come from, as a command that makes it."""
 
     urls: tuple[str, ...]
-    """What is downloaded; names that end in .pth or .pt hold weights."""
+    """What is downloaded; names that end in .pth, .pt, .bin or .safetensors hold weights."""
 
     prefixes: tuple[str, ...]
     """How the names of the weights begin that are kept."""
@@ -48,12 +48,14 @@ class Source:
     def conversion(self) -> str:
         """Python that turns the downloaded weights into safetensors, run where they lie."""
         names = [url.rpartition("/")[2] for url in self.urls]
-        files = [name for name in names if name.endswith((".pth", ".pt"))]
+        files = [name for name in names if name.endswith((".pth", ".pt", ".bin", ".safetensors"))]
+        pickled = "torch.load(f, map_location='cpu', weights_only=True)"
         code = (
             "import json, torch, safetensors.torch as s; "
             f"s.save_file({{k: v.clone() for f in {files} for k, v in "
-            "torch.load(f, map_location='cpu', weights_only=True).items() "
-            f"if k.startswith({self.prefixes})}}, '{WEIGHTS}')"
+            f"(s.load_file(f) if f.endswith('.safetensors') else {pickled}).items() "
+            # Some versions of transformers refuse a file that does not say what it is for.
+            f"if k.startswith({self.prefixes})}}, '{WEIGHTS}', {{'format': 'pt'}})"
         )
         if self.config:
             code += f"; json.dump({dict(self.config)}, open('{CONFIG}', 'w'))"

@@ -8,17 +8,15 @@ looked at, and a page has no room for them.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
-from maquette.store import disk_errors
+from maquette.metrics.cost import is_number, journal_lines
 
-__all__ = ["POINTS", "read_curves", "total_seconds"]
+__all__ = ["POINTS", "read_curves"]
 
-METRICS, TIMINGS = "metrics.jsonl", "timings.jsonl"
+METRICS = "metrics.jsonl"
 POINTS = 300
 """Most points of a curve."""
 DIGITS = 5
@@ -40,7 +38,7 @@ def read_curves(folder: Path) -> dict[str, Any]:
     Raises:
         DiskError: the file is there and cannot be read.
     """
-    rows = [dict(_numbers(line)) for line in _lines(folder / METRICS)]
+    rows = [dict(_numbers(line)) for line in journal_lines(folder / METRICS)]
     rows = [row for row in rows if all(name in row for name in ALONG)]
     names = dict.fromkeys(name for row in rows for name in row if name not in ALONG)
     size = max(1, -(-len(rows) // POINTS))
@@ -51,40 +49,16 @@ def read_curves(folder: Path) -> dict[str, Any]:
     return {**along, "series": series}
 
 
-def total_seconds(folder: Path) -> float | None:
-    """What the steps of a run took at the wall clock, repeated ones counted; None if unknown."""
-    known = [line.get("seconds") for line in _lines(folder / TIMINGS)]
-    seconds = [value for value in known if _is_number(value)]
-    return round(math.fsum(seconds), 1) if seconds else None
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The intact lines of a journal; a run that goes on may be writing its last one."""
-    with disk_errors(path):
-        data = path.read_bytes() if path.is_file() else b""
-    for line in data.splitlines():
-        try:
-            parsed = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(parsed, dict):
-            yield parsed
-
-
 def _numbers(line: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, float | None]]:
     for name, value in line.items():
         if isinstance(value, dict) and not group:
             yield from _numbers(value, f"{name}: ")
         elif isinstance(value, list):
-            known = [number for number in value if _is_number(number)]
+            known = [number for number in value if is_number(number)]
             if known:
                 yield group + name, sum(known) / len(known)
-        elif value is None or _is_number(value):
+        elif value is None or is_number(value):
             yield group + name, value
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _mean(rows: Sequence[Mapping[str, float | None]], name: str) -> float | None:

@@ -8,14 +8,15 @@ and a folder that is none of the three is an error: a report that left one out w
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from maquette.errors import CheckpointError, InputError
 from maquette.export.ply import read_ply
-from maquette.report.curves import read_curves, total_seconds
+from maquette.metrics.cost import is_number, run_cost
+from maquette.metrics.members import members
+from maquette.report.curves import read_curves
 from maquette.report.media import film, picture, sheet
 from maquette.report.splats import packed
 from maquette.scenes.gaussians import Gaussians
@@ -23,9 +24,7 @@ from maquette.store import disk_errors, read_json
 
 __all__ = ["gather"]
 
-RUN, RECIPE, RESULT, METRICS, ASSET = (
-    *("run.json", "recipe.json", "result.json", "metrics.json", "asset.ply"),
-)
+RUN, RECIPE, METRICS, ASSET = "run.json", "recipe.json", "metrics.json", "asset.ply"
 PICTURE, GRADIENTS = "picture.png", "gradients.png"
 COMPARISON, COMPARISON_SHEET = "comparison.json", "comparison.png"
 
@@ -42,10 +41,15 @@ HEADS = {
     "view_right": "right views",
     "clip_score": "CLIP score",
     "janus": "Janus",
+    "chamfer": "Chamfer distance",
+    "f_score": "F-score",
+    "psnr": "PSNR",
+    "peak_memory_mib": "peak MiB",
+    "peak_gpu_memory_mib": "peak GPU MiB",
 }
 """Columns of the table of runs and their heads; other numbers of ``metrics.json`` come after."""
 
-SETTING = ("views", "elevation_deg", "size", "schema")
+SETTING = ("views", "elevation_deg", "size", "schema", "edition")
 """Numbers of ``metrics.json`` that say how was measured, not what; they stand in the note."""
 
 Say = Callable[[str], None]
@@ -68,29 +72,14 @@ def gather(folders: Sequence[Path], say: Say) -> dict[str, Any]:
     """
     if not folders:
         raise InputError("No run is given", "Name the folder of a run, a drawing or a comparison")
-    members = [member for folder in folders for member in _members(Path(folder))]
-    for member in members:
+    given = [member for folder in folders for member in members(Path(folder))]
+    for member in given:
         _check(member)  # All of them before the first is drawn.
     runs = []
-    for member in {member.resolve(): member for member in members}.values():
+    for member in {member.resolve(): member for member in given}.values():
         say(f"Reading {member}")
         runs.append(_run(member) if (member / RUN).is_file() else _drawing(member))
     return {"columns": _columns(runs), "runs": runs, "sheets": list(_sheets(folders))}
-
-
-def _members(folder: Path) -> list[Path]:
-    """The runs in a comparison's folder, or the folder itself."""
-    if not (folder / COMPARISON).is_file():
-        return [folder]
-    entries = read_json(folder / COMPARISON).get("runs")
-    given = [e.get("folder") for e in entries if isinstance(e, dict)] if _list(entries) else []
-    names = [name for name in given if isinstance(name, str) and Path(name).name == name]
-    for name in given:
-        if name not in names or name in ("", "."):
-            raise CheckpointError(f"{folder / COMPARISON} names no proper folder: {name!r}")
-    if not names:
-        raise CheckpointError(f"{folder / COMPARISON} names no runs", "Run maquette compare again")
-    return [folder / name for name in names]
 
 
 def _check(folder: Path) -> None:
@@ -111,7 +100,7 @@ def _run(folder: Path) -> dict[str, Any]:
     if not scene.count:
         raise InputError(f"{folder / ASSET} holds no Gaussians", "Make the asset anew")
     curves, scores, notes = read_curves(folder), *_scores(folder)
-    facts = {**about, **_costs(folder, curves), "gaussians": scene.count, **scores["numbers"]}
+    facts = {**about, **_costs(folder), "gaussians": scene.count, **scores["numbers"]}
     model = packed(scene)
     if model["count"] < scene.count:
         notes.append(f"The view shows the {model['count']:,} Gaussians that cover most.")
@@ -133,7 +122,7 @@ def _drawing(folder: Path) -> dict[str, Any]:
     pictures = {"picture": picture(folder / PICTURE)}
     if (folder / GRADIENTS).is_file():
         pictures["gradients"] = picture(folder / GRADIENTS)
-    facts = {**about, **_costs(folder, curves)}
+    facts = {**about, **_costs(folder)}
     return {**_kind(folder, "drawing", facts, curves, []), **pictures}
 
 
@@ -159,13 +148,10 @@ def _about(path: Path, data: dict[str, Any]) -> dict[str, Any]:
     return about
 
 
-def _costs(folder: Path, curves: dict[str, Any]) -> dict[str, Any]:
+def _costs(folder: Path) -> dict[str, Any]:
     """Seconds and evaluations, None where nothing tells them."""
-    last = curves["evaluations"][-1] if curves["evaluations"] else None
-    if (folder / RESULT).is_file():
-        told = read_json(folder / RESULT).get("evaluations")
-        last = told if isinstance(told, int) else last
-    return {"seconds": total_seconds(folder), "evaluations": last}
+    told = run_cost(folder)
+    return {name: told[name] for name in ("seconds", "evaluations")}
 
 
 def _scores(folder: Path) -> tuple[dict[str, Any], list[str]]:
@@ -180,8 +166,8 @@ def _scores(folder: Path) -> tuple[dict[str, Any], list[str]]:
         return scores, ["No scores: those that are there are of another asset."]
     for name, value in data.items():
         if isinstance(value, dict) and name != "by_view":
-            scores["numbers"] |= {f"{name}: {k}": v for k, v in value.items() if _number(v)}
-        elif _number(value) and name not in SETTING:
+            scores["numbers"] |= {f"{name}: {k}": v for k, v in value.items() if is_number(v)}
+        elif is_number(value) and name not in SETTING:
             scores["numbers"][name] = value
     sides = data.get("by_view")
     if isinstance(sides, dict):
@@ -211,10 +197,6 @@ def _sheets(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
             yield {"prompt": prompt, "picture": picture(folder / COMPARISON_SHEET)}
 
 
-def _number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _list(value: object) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
@@ -222,4 +204,4 @@ def _list(value: object) -> TypeGuard[list[Any]]:
 def _numbers(values: object) -> bool:
     if not isinstance(values, list) or not values:
         return False
-    return any(map(_number, values)) and all(v is None or _number(v) for v in values)
+    return any(map(is_number, values)) and all(v is None or is_number(v) for v in values)
