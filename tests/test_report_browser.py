@@ -174,6 +174,8 @@ def test_curves_of_all_runs_are_in_one_picture(browser: Browser) -> None:
     label = "document.querySelector('#curves svg').getAttribute('aria-label')"
     assert browser.value(label).endswith("over U-Net evaluations")
     assert browser.value(bold) == 4
+    browser.value("document.querySelector('#curves input').click()")
+    assert browser.value(bold) == 4
     paths = browser.value("[...document.querySelectorAll('path')].map(p => p.getAttribute('d'))")
     assert not [path for path in paths if "NaN" in path or "Infinity" in path]
 

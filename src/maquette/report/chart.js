@@ -56,9 +56,13 @@ function path(xs, ys) {
 
 /**
  * A chart of curves `{ name, colour, x, y }` with a caption for its x axis.
- * Both axes are linear; the y axis holds all values of the bold curves.
+ * The y axis holds all values of the bold curves; with `powers` it is logarithmic, and values that
+ * are not above 0 have no place on it.
  */
-function chart(curves, { width, height, along, label }) {
+function chart(given, { width, height, along, label, powers = false }) {
+  const scaled = (y) => y === null || y <= 0 ? null : Math.log10(y);
+  const curves = powers ? given.map((curve) => ({ ...curve, y: curve.y.map(scaled) })) : given;
+  if (!curves.some((curve) => curve.y.some((y) => y !== null))) return make("p", { textContent: "Nothing is above 0." });
   const bold = curves.map((curve) => smoothed(curve.y));
   const [left, right] = bounds(curves.flatMap((curve) => curve.x));
   const [least, most] = bounds([...bold.flat(), ...curves.flatMap((c) => quantiles(c.y))]);
@@ -70,7 +74,7 @@ function chart(curves, { width, height, along, label }) {
   const parts = [];
   for (const y of ticks(least, most, 4)) {
     parts.push(svg("line", { class: "grid", x1: EDGE.left, x2: width - EDGE.right, y1: toY(y), y2: toY(y) }),
-      svg("text", { x: EDGE.left - 7, y: toY(y) + 4, "text-anchor": "end" }, shown(y)));
+      svg("text", { x: EDGE.left - 7, y: toY(y) + 4, "text-anchor": "end" }, shown(powers ? Number((10 ** y).toPrecision(2)) : y)));
   }
   for (const x of ticks(left, right, width / 90)) {
     parts.push(svg("text", { x: toX(x), y: height - EDGE.bottom + 16, "text-anchor": "middle" }, shown(x)));

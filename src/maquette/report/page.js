@@ -5,15 +5,24 @@ const DATA = JSON.parse(document.getElementById("data").textContent);
 const VIEW_SIDE = 360;
 const CARD_CHARTS = ["loss", "pixel_gradient_norm"];
 
-const colours = DATA.runs.map((_, index) => PALETTE[index % PALETTE.length]);
+// Few runs have a colour each; of many, those of one recipe share it.
+const shared = DATA.runs.length > PALETTE.length;
+const recipes = [...new Set(DATA.runs.map((run) => run.facts.recipe))];
+const colours = DATA.runs.map((run, index) =>
+  PALETTE[(shared ? recipes.indexOf(run.facts.recipe) : index) % PALETTE.length]);
 
 /** A picture or a film of the data; as a blob, because some browsers play no film from a text. */
 function media({ type, data }, description) {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
   const src = URL.createObjectURL(new Blob([bytes], { type }));
   if (!type.startsWith("video/")) return make("img", { src, alt: description });
-  const video = make("video", { src, loop: true, muted: true, autoplay: true, controls: true, playsInline: true });
+  const video = make("video", { src, loop: true, muted: true, controls: true, playsInline: true, preload: "metadata" });
   video.setAttribute("aria-label", description);
+  // Only films in sight play. A film that is stopped before it began says so, and nobody minds.
+  new IntersectionObserver(([entry]) => {
+    if (entry.isIntersecting) video.play().catch(() => {});
+    else video.pause();
+  }).observe(video);
   return video;
 }
 
@@ -45,21 +54,27 @@ function curvesSection() {
     button.addEventListener("click", () => show(name));
     return button;
   });
+  const steep = make("input", { type: "checkbox" });
+  let current = quantities.includes("loss") ? "loss" : quantities[0];
+  steep.addEventListener("change", () => show(current));
   function show(name) {
+    current = name;
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(quantities[i] === name)));
     const curves = runs.filter((run) => run.curves.series[name]).map((run) => curve(run, name, "evaluations"));
     place.replaceChildren(chart(curves, {
-      width: 1120, height: 320, along: "U-Net evaluations", label: `${plainName(name)} over U-Net evaluations`,
+      width: 1120, height: 320, powers: steep.checked, along: "U-Net evaluations", label: `${plainName(name)} over U-Net evaluations`,
     }));
   }
-  const legend = runs.map((run) => {
+  const named = new Map(runs.map((run) => [shared ? run.facts.recipe : title(run), run.index]));
+  const legend = [...named].map(([name, index]) => {
     const mark = make("span", { className: "mark" });
-    mark.style.background = colours[run.index];
-    return make("li", {}, mark, make("span", { textContent: title(run), dir: "auto" }));
+    mark.style.background = colours[index];
+    return make("li", {}, mark, make("span", { textContent: name, dir: "auto" }));
   });
-  section("curves").append(make("div", { className: "choice" }, ...buttons), place,
+  section("curves").append(make("div", { className: "choice" }, ...buttons,
+    make("label", {}, steep, " logarithmic")), place,
     make("ul", { className: "legend" }, ...legend));
-  show(quantities.includes("loss") ? "loss" : quantities[0]);
+  show(current);
 }
 
 function varies(values) {
