@@ -1,6 +1,6 @@
 """The plain objectives in equal surroundings: everything shared but the formula.
 
-    python benchmarks/quality.py --recipes benchmarks/plain.py:sds benchmarks/plain.py:ism
+    maquette bench toy --recipes benchmarks/plain.py:sds,benchmarks/plain.py:ism
 
 The recipes of the papers bring their own timesteps, regularisers and cameras along. To see what the
 objective alone does, these share all of that, and the default recipe's.

@@ -1,7 +1,7 @@
 """What does each idea bring? The default recipe without one of its parts, or with another one.
 
-    python benchmarks/quality.py --out runs/variants --prompts 12 --seed 7 --budget 1200 \\
-        --recipes maquette benchmarks/variants.py:without_fusion benchmarks/variants.py:with_path
+    maquette bench toy --out runs/variants --prompt-seed 7 --budget 1200 \\
+        --recipes maquette,benchmarks/variants.py:without_fusion,benchmarks/variants.py:with_path
 
 These are the prompts that the recipe was tuned on; tables of results have others.
 """

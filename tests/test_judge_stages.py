@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from maquette.toybox.captions import VOCABULARY
-from maquette.toybox.judge_stages import broken, disturbed, pushed
+from maquette.toybox.captions import VOCABULARY, caption, descriptions, held_out, parse
+from maquette.toybox.judge_stages import altered, broken, disturbed, pushed
 from maquette.toybox.networks import SIZES, judge_clip, token_ids, tokenizer, write_vocabulary
 
 SIDE = 32
@@ -85,3 +85,32 @@ def test_disturbed_pictures_are_still_what_they_were() -> None:
     alike = cosine_similarity(moved.flatten(1), smooth.flatten(1))
     assert (alike > 0.5).all()
     assert (alike < 0.999).all()
+
+
+def test_altered_captions_are_wrong_in_one_thing_and_never_held_out() -> None:
+    random = draws(5)
+    texts = [
+        *("a red and blue mug, side view", "a spotted green and red duck", "a cat, overhead view"),
+        *("a red ball on a blue and white table", "a yellow bear beside a striped red tree"),
+        *(caption(d) for d in descriptions(held_out=False)[::997]),
+    ]
+    changes = set()
+    for text in texts * 12:
+        new = altered(text, random)
+        told, untrue = parse(text), parse(new)
+        assert told != untrue
+        assert not held_out(untrue)
+        assert text.rpartition(",")[2][-5:] != " view" or new.endswith(text.rpartition(",")[2])
+        pairs = [(told, untrue)]
+        if told.other is not None and untrue.other is not None:
+            assert told.relation == untrue.relation
+            pairs.append((told.other, untrue.other))
+        different = [
+            name
+            for one, two in pairs
+            for name in ("kind", "colours", "pattern", "material", "size")
+            if getattr(one, name) != getattr(two, name)
+        ]
+        assert len(different) == 1
+        changes.add(different[0])
+    assert changes == {"kind", "colours", "pattern"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +16,15 @@ from torch.nn.functional import (
     interpolate,
 )
 
-from maquette.toybox.captions import RELATIONS, VIEWS, Description, parse
+from maquette.toybox.captions import (
+    FLAT,
+    RELATIONS,
+    VIEWS,
+    Description,
+    caption,
+    held_out,
+    parse,
+)
 from maquette.toybox.colours import COLOURS
 from maquette.toybox.dataset import Dataset
 from maquette.toybox.finish import PATTERNS
@@ -24,7 +33,7 @@ from maquette.toybox.networks import Size, judge_clip, judge_views, token_ids
 from maquette.toybox.stages import fast, pictures_of
 from maquette.toybox.trainer import Plan, Team, train_stage
 
-__all__ = ["ASKED", "broken", "disturbed", "pushed", "train_clip", "train_views"]
+__all__ = ["ASKED", "altered", "broken", "disturbed", "pushed", "train_clip", "train_views"]
 
 ASKED: tuple[list[str], ...] = (
     *(list(KINDS), list(COLOURS), list(COLOURS)),
@@ -32,13 +41,16 @@ ASKED: tuple[list[str], ...] = (
     *(list(KINDS), list(COLOURS), list(COLOURS)),
 )
 """What the heads are asked about an object, its finish, and the object beside it."""
+UNTRUE = 2
+"""Captions that are wrong in one word, for each true one."""
 
 
 class ClipAndHeads(nn.Module):
     """The judge's CLIP, with linear heads that only training uses.
 
     Within a batch hardly any two captions share their colours, so that contrast alone teaches
-    little about kinds. The heads ask directly for all that a caption can tell.
+    little about kinds. The heads ask directly for all that a caption can tell, and captions that
+    are wrong in one word stand among the others.
     """
 
     def __init__(self, size: Size, vocabulary_size: int) -> None:
@@ -52,14 +64,15 @@ class ClipAndHeads(nn.Module):
 
         Args:
             pictures: ``[B + K, 3, S, S]``, the last K of which show nothing: no caption is theirs.
-            ids: ``[B, L]`` token numbers of the first B pictures' captions.
+            ids: ``[B + N, L]`` token numbers of the first B pictures' captions, and of N captions
+                that are no picture's.
             labels: ``[B, 9]`` answers to ``ASKED``, -1 where it is not told.
         """
         answer = self.clip(input_ids=ids, pixel_values=pictures)
-        own = torch.arange(len(ids), device=ids.device)
-        by_text = cross_entropy(answer.logits_per_text.float(), own)
-        by_picture = cross_entropy(answer.logits_per_image[: len(ids)].float(), own)
-        seen = answer.vision_model_output.pooler_output[: len(ids)]
+        own = torch.arange(len(labels), device=ids.device)
+        by_text = cross_entropy(answer.logits_per_text[: len(labels)].float(), own)
+        by_picture = cross_entropy(answer.logits_per_image[: len(labels)].float(), own)
+        seen = answer.vision_model_output.pooler_output[: len(labels)]
         named = [
             cross_entropy(head(seen).float(), labels[:, place], ignore_index=-1)
             for place, head in enumerate(self.heads)
@@ -72,7 +85,7 @@ def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team,
 
     Disturbed pictures teach it to judge renders; broken ones, to which no caption belongs, that the
     right colours are no object; and those that are pushed towards a caption, that its own weak
-    spots are none.
+    spots are none. Captions that are wrong in one word teach it to read every word.
     """
     ids = token_ids(tokenize, data.captions)
     told = np.flatnonzero([bool(caption) for caption in data.captions])
@@ -85,12 +98,47 @@ def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team,
         own_ids, own_labels = ids[rows].to(team.device), labels[rows].to(team.device)
         some = max(plan.batch // 8, 1)
         wrong = broken(pictures[: 2 * some], draws)
+        untrue = [altered(data.captions[row], draws) for row in rows for _ in range(UNTRUE)]
+        all_ids = torch.cat([own_ids, token_ids(tokenize, untrue).to(team.device)])
         with fast(team.device):
             wrong = torch.cat([pushed(network.clip, wrong[:some], own_ids, draws), wrong[some:]])
-            return network(torch.cat([pictures, wrong]), own_ids, own_labels)
+            return network(torch.cat([pictures, wrong]), all_ids, own_labels)
 
     trained = cast(ClipAndHeads, train_stage(plan, network, loss, team, seed=seed))
     return trained.clip
+
+
+def altered(text: str, draws: np.random.Generator) -> str:
+    """The caption with one thing changed that it tells: a kind, a colour, or the pattern.
+
+    Never a combination that is held out, which would otherwise be met as a false one only.
+    """
+    told = parse(text)
+    view = next((word for word in VIEWS if text.endswith(f"{word} view")), None)
+    while True:
+        if told.other is not None and draws.random() < 0.5:
+            changed = replace(told, other=_one_changed(told.other, told.relation, draws))
+        else:
+            changed = _one_changed(told, "", draws)
+        if changed != told and not held_out(changed):
+            return caption(changed, view)
+
+
+def _one_changed(told: Description, relation: str, draws: np.random.Generator) -> Description:
+    """``told``, perhaps with another word; the relation is that in which it is the second."""
+    chance = draws.random()
+    if chance < 0.5 or not told.colours:
+        names = FLAT if relation == "on" else KINDS
+        able = [name for name in names if KINDS[name].slots >= len(told.colours)]
+        return replace(told, kind=str(draws.choice(able)))
+    if chance < 0.8:
+        colours = list(told.colours)
+        if len(colours) == 2 and draws.random() < 0.3:
+            return replace(told, colours=tuple(colours[::-1]))
+        others = [name for name in COLOURS if name not in colours]
+        colours[draws.integers(len(colours))] = str(draws.choice(others))
+        return replace(told, colours=tuple(colours))
+    return replace(told, pattern=str(draws.choice(["", *PATTERNS])))
 
 
 def _labels(text: str) -> tuple[int, ...]:
