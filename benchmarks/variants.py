@@ -16,7 +16,7 @@ from maquette.objectives.csd import CSD
 from maquette.objectives.tsm import TSM
 from maquette.priors.lora import Adapter
 from maquette.priors.path import Fading, Forming
-from maquette.priors.text import PerpNeg, Sectors
+from maquette.priors.text import Bare, PerpNeg, Sectors
 from maquette.ramps import linear
 from maquette.recipe import Recipe
 from maquette.timesteps.regional import RegionalTime
@@ -33,6 +33,7 @@ __all__ = [
     "without_clip",
     "without_fusion",
     "without_regions",
+    "without_view_words",
 ]
 
 
@@ -85,6 +86,11 @@ def with_tsm() -> Recipe:
 def with_csd() -> Recipe:
     """The classifier part of SDS alone."""
     return _changed("with-csd", objective=CSD())
+
+
+def without_view_words() -> Recipe:
+    """Every view is asked for the bare prompt, wherever the camera is."""
+    return _changed("without-view-words", prompting=Bare())
 
 
 def with_perp_neg() -> Recipe:

@@ -455,7 +455,7 @@ def test_every_command_has_help_and_every_flag_its_words() -> None:
 
 def test_as_a_program(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "maquette.cli", "generate", ""],
+        [sys.executable, "-m", "maquette", "generate", ""],
         capture_output=True,
         text=True,
         check=False,

@@ -228,7 +228,7 @@ def test_a_full_disk_is_told_and_the_server_goes_on(
 @contextmanager
 def child(folder: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     """``maquette study serve`` in a process of its own, and its port."""
-    words = [sys.executable, "-m", "maquette.cli", "study", "serve", str(folder)]
+    words = [sys.executable, "-m", "maquette", "study", "serve", str(folder)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -131,7 +131,3 @@ def _stop_politely_on_sigterm() -> None:
 
     with contextlib.suppress(ValueError):  # Not the main thread.
         signal.signal(signal.SIGTERM, leave)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
