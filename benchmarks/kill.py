@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TINY = Path(__file__).resolve().parent.parent / "tests" / "tiny.py"
-MAQUETTE = [sys.executable, "-m", "maquette.cli"]
+MAQUETTE = [sys.executable, "-m", "maquette"]
 TRANSIENT = (".lock", "timings.jsonl")
 EARLY = 1 / 8
 """Share of the kills that come before the process has done a step."""

@@ -28,12 +28,8 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("init.opacity=0.5",),
         ("init.guidance_scale=1.5",),
     ),
-    "steps": (("steps=150",), ("steps=200",), ("steps=300",), ("steps=400",)),
-    "guidance": (
-        ("objective.guidance_scale=4",),
-        ("objective.guidance_scale=12",),
-        ("objective.guidance_scale=20",),
-    ),
+    "steps": (("steps=250",), ("steps=800",)),
+    "guidance": (("objective.guidance_scale=4",), ("objective.guidance_scale=12",)),
     "timesteps": (
         ("timesteps.low=linear(0.6, 0.02)", "timesteps.high=linear(0.9, 0.2)"),
         ("timesteps.low=linear(0.4, 0.02)", "timesteps.high=linear(0.7, 0.2)"),

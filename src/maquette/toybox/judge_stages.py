@@ -41,6 +41,9 @@ ASKED: tuple[list[str], ...] = (
     *(list(KINDS), list(COLOURS), list(COLOURS)),
 )
 """What the heads are asked about an object, its finish, and the object beside it."""
+RELATION = 5
+PAIRS = 4.0
+"""How much oftener pictures of two objects come than in the world."""
 UNTRUE = 2
 """Captions that are wrong in one word, for each true one."""
 
@@ -91,9 +94,12 @@ def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team,
     told = np.flatnonzero([bool(caption) for caption in data.captions])
     labels = torch.tensor([_labels(caption) for caption in data.captions])
     network = ClipAndHeads(size, len(tokenize)).to(team.device)
+    # Two objects are small and their combinations many, so they come oftener than in the world.
+    shares = torch.where(labels[told, RELATION] > 0, PAIRS, 1.0).double().numpy()
+    shares /= shares.sum()
 
     def loss(draws: np.random.Generator, _step: int) -> Tensor:
-        rows = draws.choice(told, plan.batch, replace=False)
+        rows = draws.choice(told, plan.batch, replace=False, p=shares)
         pictures = disturbed(pictures_of(data, rows, team.device), draws)
         own_ids, own_labels = ids[rows].to(team.device), labels[rows].to(team.device)
         some = max(plan.batch // 8, 1)
@@ -101,7 +107,8 @@ def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team,
         untrue = [altered(data.captions[row], draws) for row in rows for _ in range(UNTRUE)]
         all_ids = torch.cat([own_ids, token_ids(tokenize, untrue).to(team.device)])
         with fast(team.device):
-            wrong = torch.cat([pushed(network.clip, wrong[:some], own_ids, draws), wrong[some:]])
+            few = max(some // 2, 1)
+            wrong = torch.cat([pushed(network.clip, wrong[:few], own_ids, draws), wrong[few:]])
             return network(torch.cat([pictures, wrong]), all_ids, own_labels)
 
     trained = cast(ClipAndHeads, train_stage(plan, network, loss, team, seed=seed))
