@@ -123,7 +123,7 @@ def test_the_packaged_autoencoder_keeps_true_pictures(prior: Worded) -> None:
 
 @pytest.mark.parametrize(
     ("measure", "least"),
-    [("prompt_right", 0.92), ("kind_right", 0.85), ("colour_right", 0.93), ("view_right", 0.8)],
+    [("prompt_right", 0.95), ("kind_right", 0.85), ("colour_right", 0.93), ("view_right", 0.88)],
 )
 def test_the_packaged_judge_is_right_about_true_pictures(
     verdicts: list[Verdict], measure: str, least: float
