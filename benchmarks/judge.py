@@ -6,8 +6,9 @@
 Prints what the judge says of true pictures of random objects, from eight sides each, and of what is
 made of them: colours swapped, half cut away, floaters, tiles in disorder, noise, one picture shown
 for all sides, the front shown on all sides, upside down. A good judge gives true pictures nearly
-full marks and takes away what is wrong and no more. The last rows begin with pictures of nothing
-and push their pixels up the judge's own gradient towards the prompt.
+full marks and takes away what is wrong and no more. The last rows push pixels up the judge's own
+gradient towards the prompt: of pictures of nothing, without a bound, and of true pictures of
+something else, by a few of 255 levels.
 """
 
 from __future__ import annotations
@@ -105,19 +106,44 @@ FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def attacked(judge: Judge, asked: Description, steps: int, rate: float = 0.02) -> Tensor:
-    """Pictures of nothing, pushed towards the prompt by the judge's own gradient."""
-    start = 0.5 + 0.1 * torch.randn(4, 64, 64, 3, generator=torch.Generator().manual_seed(1))
-    pixels = start.clamp(0, 1).requires_grad_(True)
+def attacked(
+    judge: Judge, asked: Description, start: Tensor, steps: int, bound: float = 1.0
+) -> Tensor:
+    """Pictures pushed towards the prompt by the judge's own gradient.
+
+    Args:
+        judge: gives the gradient, as no run ever sees it.
+        asked: what the pictures shall be taken for.
+        start: where they begin, ``[B, S, S, 3]``.
+        steps: of Adam, a fiftieth of the range of a pixel each.
+        bound: the most that a pixel may change.
+    """
+    pixels = start.clone().requires_grad_(True)
     text = judge.clip.text_features([caption(asked)])
-    optimiser = torch.optim.Adam([pixels], lr=rate)
+    optimiser = torch.optim.Adam([pixels], lr=min(0.02, bound / 4))
     for _ in range(steps):
         optimiser.zero_grad()
-        prepared = prepare(pixels.clamp(0, 1), judge.clip.preparation, 64)
+        prepared = prepare(pixels, judge.clip.preparation, 64)
         seen = judge.clip.model.get_image_features(pixel_values=prepared)
         (-cosine_similarity(getattr(seen, "pooler_output", seen), text).sum()).backward()
         optimiser.step()
-    return pixels.detach().clamp(0, 1)
+        with torch.no_grad():
+            pixels.copy_((start + (pixels - start).clamp(-bound, bound)).clamp(0, 1))
+    return pixels.detach()
+
+
+def attacks(judge: Judge, asked: list[Description], true: list[Tensor]) -> None:
+    """Print a row for each attack: on nothing, and on true pictures of something else."""
+    empty = 0.5 + 0.1 * torch.randn(4, 64, 64, 3, generator=torch.Generator().manual_seed(1))
+    for steps in (0, 20, 100):
+        row(f"attacked, {steps}", [
+            judge.verdict(attacked(judge, d, empty.clamp(0, 1), steps), d) for d in asked
+        ])  # fmt: skip
+    for levels in (0, 1, 2, 4, 8):
+        row(f"other, {levels} of 255", [
+            judge.verdict(attacked(judge, d, own[:4], 20 if levels else 0, levels / 255), d)
+            for d, own in zip(asked, true[-len(asked) :], strict=True)
+        ])  # fmt: skip
 
 
 def row(name: str, said: list) -> None:
@@ -162,10 +188,7 @@ def main() -> None:
     row("colours swapped", [
         judge.verdict(true_pictures(shown, RING, VARIATION), d, RING) for d, shown in pairs
     ])  # fmt: skip
-    for steps in (0, 20, 100):
-        row(f"attacked, {steps}", [
-            judge.verdict(attacked(judge, d, steps), d) for d in asked[: options.attacked]
-        ])  # fmt: skip
+    attacks(judge, asked[: options.attacked], true)
     fronts = [d for d in asked if KINDS[d.kind].has_front and d.other is None][:40]
     print("called Janus: true", janus_rate(judge, fronts, two_faced=False), "- two-faced",
           janus_rate(judge, fronts, two_faced=True))  # fmt: skip
