@@ -1,11 +1,17 @@
 """One thread for every test: small tensors run faster so, and workers do not fight for cores."""
 
+import signal
+
 import pytest
 import torch
 
 from browser import chromium
 
 torch.set_num_threads(1)
+# A shell ignores Ctrl-C for what it starts in the background, and programs inherit that. The tests
+# that send it need the usual answer wherever they are started.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

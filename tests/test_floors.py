@@ -22,6 +22,7 @@ FLOORS = [
     "signals sweep viewer",
     "cli cli_bench cli_commands cli_compare cli_evaluate cli_prior cli_progress cli_report "
     "cli_study cli_tables",
+    "__main__",
 ]
 FLOOR_OF = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.split()}
 
