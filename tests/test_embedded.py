@@ -131,6 +131,21 @@ def test_the_packaged_judge_is_right_about_true_pictures(
     assert mean(verdicts, measure) >= least
 
 
+def test_a_mirror_image_is_judged_as_the_picture_is(judge: Judge) -> None:
+    shown = descriptions()[700]
+    views = Views.ring(4, start_deg=20.0)
+    pictures = true_pictures(shown, views, variation=10_000)
+    for name in ("prompt_right", "kind_right", "colour_right", "pattern_right", "view_right"):
+        own, mirrored = (
+            getattr(judge.verdict(seen, shown, views), name)
+            for seen in (pictures, pictures.flip(2))
+        )
+        torch.testing.assert_close(own, mirrored, equal_nan=True)
+    torch.testing.assert_close(
+        judge.view_probabilities(pictures), judge.view_probabilities(pictures.flip(2))
+    )
+
+
 def test_the_packaged_judge_is_not_right_about_everything(judge: Judge) -> None:
     every = [d for d in descriptions() if KINDS[d.kind].slots == 2]
     seen, asked = every[100], every[-100]

@@ -61,8 +61,8 @@ MEASURES = (
 )
 LOOKS = ("saturation", "sharpness")
 TRUTH = ("chamfer", "f_score", "psnr")
-EDITION = 2
-"""Raised where more is measured than before, so that what was kept is measured anew."""
+EDITION = 3
+"""Raised where more or otherwise is measured than before: what was kept is then measured anew."""
 
 
 def evaluate_run(

@@ -2,7 +2,8 @@
 
 A small CLIP and a view classifier, trained on other worlds than the prior and on disturbed
 pictures. Accuracies are taken per picture: of 100 prompts the right one, of all kinds the right
-one, and for each colour slot the right one of twelve.
+one, and for each colour slot the right one of twelve. The world knows no left and right, so the
+judge looks at each picture and at its mirror image, and is right a little oftener than with one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from maquette.camera import view_word
 from maquette.metrics.clip import Clip, clip_score, prepare
@@ -100,7 +102,7 @@ class Judge:
             description: what they should show.
             views: from where; without them no view is judged.
         """
-        features = self.clip.picture_features(pictures)
+        features = self._features(pictures)
         prompt = caption(description)
         right = self._best(features, [prompt, *distractors(prompt)]) == 0
         kinds = [_kind_for(description, name) for name in KINDS]
@@ -117,10 +119,23 @@ class Judge:
 
     @torch.no_grad()
     def view_probabilities(self, pictures: Tensor) -> Tensor:
-        """``[B, 4]`` probabilities of front, side, back and overhead."""
+        """``[B, 4]`` probabilities of front, side, back and overhead.
+
+        Args:
+            pictures: ``[B, H, W, 3]`` in [0, 1].
+        """
+        seen = [self._view_probabilities(picture) for picture in (pictures, pictures.flip(2))]
+        return (seen[0] + seen[1]) / 2
+
+    def _view_probabilities(self, pictures: Tensor) -> Tensor:
         preparation = self.clip.preparation
         side = self.views.config.image_size
         return self.views(pixel_values=prepare(pictures, preparation, side)).logits.softmax(-1)
+
+    def _features(self, pictures: Tensor) -> Tensor:
+        """Unit features of pictures and their mirror images together, ``[B, D]``."""
+        both = (self.clip.picture_features(picture) for picture in (pictures, pictures.flip(2)))
+        return normalize(sum(both, torch.zeros(())), dim=-1)
 
     def _best(self, features: Tensor, texts: Sequence[str]) -> Tensor:
         return (features @ self.clip.text_features(texts).T).argmax(dim=1)
