@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -17,13 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from maquette.toybox.captions import VIEWS
+from maquette.toybox.captions import RELATIONS, VIEWS
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.world import batch
 
-__all__ = ["Dataset", "draw"]
+__all__ = ["Dataset", "draw", "shares"]
 
 BLOCK = 1024
+PAIRS = 4.0
+"""How much oftener training meets a picture of two objects than the world has them."""
 
 
 @dataclass(frozen=True)
@@ -117,3 +119,13 @@ def _read(folder: Path, blocks: int, size: int) -> Dataset:
         views += facts["views"]
         fronts += facts["has_front"]
     return Dataset(pictures, captions, np.array(views), np.array(fronts))
+
+
+def shares(captions: Sequence[str]) -> np.ndarray:
+    """How often training meets each picture: ``[N]`` float64 that sum to 1.
+
+    Two objects are small in the picture and their combinations many, so they come oftener.
+    """
+    two = [any(f" {word} " in caption for word in RELATIONS) for caption in captions]
+    oftener = np.where(two, PAIRS, 1.0)
+    return oftener / oftener.sum()

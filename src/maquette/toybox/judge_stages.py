@@ -26,7 +26,7 @@ from maquette.toybox.captions import (
     parse,
 )
 from maquette.toybox.colours import COLOURS
-from maquette.toybox.dataset import Dataset
+from maquette.toybox.dataset import Dataset, shares
 from maquette.toybox.finish import PATTERNS
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.networks import Size, judge_clip, judge_views, token_ids
@@ -41,9 +41,6 @@ ASKED: tuple[list[str], ...] = (
     *(list(KINDS), list(COLOURS), list(COLOURS)),
 )
 """What the heads are asked about an object, its finish, and the object beside it."""
-RELATION = 5
-PAIRS = 4.0
-"""How much oftener pictures of two objects come than in the world."""
 UNTRUE = 2
 """Captions that are wrong in one word, for each true one."""
 
@@ -94,12 +91,10 @@ def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team,
     told = np.flatnonzero([bool(caption) for caption in data.captions])
     labels = torch.tensor([_labels(caption) for caption in data.captions])
     network = ClipAndHeads(size, len(tokenize)).to(team.device)
-    # Two objects are small and their combinations many, so they come oftener than in the world.
-    shares = torch.where(labels[told, RELATION] > 0, PAIRS, 1.0).double().numpy()
-    shares /= shares.sum()
+    oftener = shares([data.captions[row] for row in told])
 
     def loss(draws: np.random.Generator, _step: int) -> Tensor:
-        rows = draws.choice(told, plan.batch, replace=False, p=shares)
+        rows = draws.choice(told, plan.batch, replace=False, p=oftener)
         pictures = disturbed(pictures_of(data, rows, team.device), draws)
         own_ids, own_labels = ids[rows].to(team.device), labels[rows].to(team.device)
         some = max(plan.batch // 8, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -110,13 +110,15 @@ class Encoded:
     Attributes:
         latents: ``[N, C, h, w]``, scaled to unit deviation.
         ids: ``[N, L]`` token numbers of the captions.
+        shares: ``[N]``, how often each is met; they sum to 1. None is evenly.
     """
 
     latents: Tensor
     ids: Tensor
+    shares: np.ndarray | None = None
 
     def to(self, device: str) -> Encoded:
-        return Encoded(self.latents.to(device), self.ids.to(device))
+        return replace(self, latents=self.latents.to(device), ids=self.ids.to(device))
 
 
 def train_unet(
@@ -144,7 +146,8 @@ def train_unet(
     seen, unseen = seen.to(team.device), unseen.to(team.device)
 
     def loss(draws: np.random.Generator, _step: int) -> Tensor:
-        rows = torch.from_numpy(draws.integers(0, len(seen.latents), plan.batch)).to(team.device)
+        drawn = draws.choice(len(seen.latents), plan.batch, p=seen.shares)
+        rows = torch.from_numpy(drawn).to(team.device)
         return _denoising(network, seen, rows, draws)
 
     def check(net: nn.Module, step: int) -> dict[str, float]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from maquette.errors import InputError
 from maquette.store import write_file
 from maquette.toybox.captions import VOCABULARY
-from maquette.toybox.dataset import Dataset, draw
+from maquette.toybox.dataset import Dataset, draw, shares
 from maquette.toybox.judge_stages import train_clip, train_views
 from maquette.toybox.networks import SIZES, Size, token_ids, tokenizer, write_vocabulary
 from maquette.toybox.point_stage import train_points
@@ -152,7 +152,7 @@ def _train_prior(
     latents, factor = _latents(vae, data, team)
     vae.register_to_config(scaling_factor=factor)
     sheet = _sheet(vae, tokenize, team.folder) if team.rank == 0 else None
-    seen = Encoded(latents, token_ids(tokenize, data.captions))
+    seen = Encoded(latents, token_ids(tokenize, data.captions), shares(data.captions))
     unseen = _unseen(vae, factor, tokenize, size.picture, team.device)
     train_unet(size, seen, unseen, unet_plan, team, seed, sheet)
 
