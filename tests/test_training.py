@@ -71,7 +71,7 @@ def train_unet(folder: Path) -> nn.Module:
     ids = torch.arange(32 * 20).reshape(32, 20) % 50
     ids[:, -1] = 49
     muon = dataclasses.replace(plan("unet"), muon=True)
-    seen = stages.Encoded(latents, ids, dataset.shares(["a red mug", "a ball on a cube"] * 16))
+    seen = stages.Encoded(latents, ids, dataset.shares(["a red mug", "a ball on a cube"] * 16, 4.0))
     return stages.train_unet(TINY, seen, seen, muon, team(folder), 5)
 
 
@@ -264,7 +264,7 @@ def test_a_block_that_was_cut_short_is_drawn_again(tmp_path: Path) -> None:
 
 def test_two_objects_come_oftener_in_training_than_in_the_world() -> None:
     captions = ["a red mug", "a bear beside a tree", "", "a red ball on a blue table, side view"]
-    found = dataset.shares(captions)
+    found = dataset.shares(captions, 4.0)
     assert found.sum() == pytest.approx(1)
     assert found.tolist() == pytest.approx([0.1, 0.4, 0.1, 0.4])
 

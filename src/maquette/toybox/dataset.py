@@ -24,8 +24,6 @@ from maquette.toybox.world import batch
 __all__ = ["Dataset", "draw", "shares"]
 
 BLOCK = 1024
-PAIRS = 4.0
-"""How much oftener training meets a picture of two objects than the world has them."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +119,15 @@ def _read(folder: Path, blocks: int, size: int) -> Dataset:
     return Dataset(pictures, captions, np.array(views), np.array(fronts))
 
 
-def shares(captions: Sequence[str]) -> np.ndarray:
+def shares(captions: Sequence[str], pairs: float) -> np.ndarray:
     """How often training meets each picture: ``[N]`` float64 that sum to 1.
 
     Two objects are small in the picture and their combinations many, so they come oftener.
+
+    Args:
+        captions: of the pictures.
+        pairs: how much oftener a picture of two objects is met than one of a single object.
     """
     two = [any(f" {word} " in caption for word in RELATIONS) for caption in captions]
-    oftener = np.where(two, PAIRS, 1.0)
+    oftener = np.where(two, pairs, 1.0)
     return oftener / oftener.sum()

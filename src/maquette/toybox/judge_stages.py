@@ -43,6 +43,11 @@ ASKED: tuple[list[str], ...] = (
 """What the heads are asked about an object, its finish, and the object beside it."""
 UNTRUE = 2
 """Captions that are wrong in one word, for each true one."""
+CONTRASTED = 8
+"""One picture of so many is compared with captions, the dearest part of a step; the heads are asked
+about all of them."""
+PAIRS = 8.0
+"""How much oftener the judge meets a picture of two objects than the world has them."""
 
 
 class ClipAndHeads(nn.Module):
@@ -64,14 +69,14 @@ class ClipAndHeads(nn.Module):
 
         Args:
             pictures: ``[B + K, 3, S, S]``, the last K of which show nothing: no caption is theirs.
-            ids: ``[B + N, L]`` token numbers of the first B pictures' captions, and of N captions
-                that are no picture's.
+            ids: ``[C * (1 + UNTRUE), L]`` token numbers of the first C <= B pictures' captions,
+                then of captions that are no picture's.
             labels: ``[B, 9]`` answers to ``ASKED``, -1 where it is not told.
         """
         answer = self.clip(input_ids=ids, pixel_values=pictures)
-        own = torch.arange(len(labels), device=ids.device)
-        by_text = cross_entropy(answer.logits_per_text[: len(labels)].float(), own)
-        by_picture = cross_entropy(answer.logits_per_image[: len(labels)].float(), own)
+        own = torch.arange(len(ids) // (1 + UNTRUE), device=ids.device)
+        by_text = cross_entropy(answer.logits_per_text[: len(own)].float(), own)
+        by_picture = cross_entropy(answer.logits_per_image[: len(own)].float(), own)
         seen = answer.vision_model_output.pooler_output[: len(labels)]
         named = [
             cross_entropy(head(seen).float(), labels[:, place], ignore_index=-1)
@@ -91,15 +96,16 @@ def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team,
     told = np.flatnonzero([bool(caption) for caption in data.captions])
     labels = torch.tensor([_labels(caption) for caption in data.captions])
     network = ClipAndHeads(size, len(tokenize)).to(team.device)
-    oftener = shares([data.captions[row] for row in told])
+    oftener = shares([data.captions[row] for row in told], PAIRS)
 
     def loss(draws: np.random.Generator, _step: int) -> Tensor:
         rows = draws.choice(told, plan.batch, replace=False, p=oftener)
         pictures = disturbed(pictures_of(data, rows, team.device), draws)
-        own_ids, own_labels = ids[rows].to(team.device), labels[rows].to(team.device)
-        some = max(plan.batch // 8, 1)
+        compared = rows[: max(plan.batch // CONTRASTED, 1)]
+        own_ids, own_labels = ids[compared].to(team.device), labels[rows].to(team.device)
+        some = max(plan.batch // 16, 1)
         wrong = broken(pictures[: 2 * some], draws)
-        untrue = [altered(data.captions[row], draws) for row in rows for _ in range(UNTRUE)]
+        untrue = [altered(data.captions[row], draws) for row in compared for _ in range(UNTRUE)]
         all_ids = torch.cat([own_ids, token_ids(tokenize, untrue).to(team.device)])
         with fast(team.device):
             few = max(some // 2, 1)
@@ -170,9 +176,10 @@ def train_views(size: Size, clip: Any, data: Dataset, plan: Plan, team: Team, se
     network.convnext.load_state_dict(clip.vision_model.state_dict())
     network = network.to(team.device)
     rows_with_front = np.flatnonzero(data.has_front)
+    oftener = shares([data.captions[row] for row in rows_with_front], PAIRS)
 
     def loss(draws: np.random.Generator, _step: int) -> Tensor:
-        rows = draws.choice(rows_with_front, plan.batch)
+        rows = draws.choice(rows_with_front, plan.batch, p=oftener)
         labels = torch.from_numpy(data.views[rows]).to(team.device)
         with fast(team.device):
             pictures = disturbed(pictures_of(data, rows, team.device), draws)

@@ -35,6 +35,8 @@ PRIOR_WORLD, JUDGE_WORLD, UNSEEN_WORLD = 1, 2, 3
 """Seeds of the worlds that the prior and the judge are trained on, and checked on."""
 UNSEEN = 512
 """Pictures on which a loss is checked."""
+PAIRS = 4.0
+"""How much oftener the U-Net meets a picture of two objects than the world has them."""
 STAGES = ("vae", "unet", "clip", "views", "points")
 
 
@@ -109,7 +111,7 @@ def _work(rank: int, processes: int, meeting: str, options: tuple, counts: dict[
         write_vocabulary(VOCABULARY, folder / "tokenizer")
     if rank == 0:
         worlds = {PRIOR_WORLD: pictures if {"vae", "unet"} & set(stages) else 0}
-        worlds[JUDGE_WORLD] = pictures // 2 if {"clip", "views"} & set(stages) else 0
+        worlds[JUDGE_WORLD] = pictures if {"clip", "views"} & set(stages) else 0
         for world, count in worlds.items():
             draw(folder, world, count, size.picture, processes)
     _wait(processes)
@@ -122,8 +124,8 @@ def _work(rank: int, processes: int, meeting: str, options: tuple, counts: dict[
         )
         _train_prior(plans, size, data, tokenize, team, seed, with_unet="unet" in stages)
     if {"clip", "views"} & set(stages):
-        data = draw(folder, JUDGE_WORLD, pictures // 2, size.picture)
-        plan = Plan("clip", counts["clip"], 4 * batch, 1.5e-3, warmup=100, average=0.995, every=100)
+        data = draw(folder, JUDGE_WORLD, pictures, size.picture)
+        plan = Plan("clip", counts["clip"], 8 * batch, 1.5e-3, warmup=100, average=0.995, every=100)
         clip = train_clip(size, data, tokenize, plan, team, seed)
         if "views" in stages:
             plan = Plan("views", counts["views"], 2 * batch, 1e-3, average=0.99)
@@ -152,7 +154,7 @@ def _train_prior(
     latents, factor = _latents(vae, data, team)
     vae.register_to_config(scaling_factor=factor)
     sheet = _sheet(vae, tokenize, team.folder) if team.rank == 0 else None
-    seen = Encoded(latents, token_ids(tokenize, data.captions), shares(data.captions))
+    seen = Encoded(latents, token_ids(tokenize, data.captions), shares(data.captions, PAIRS))
     unseen = _unseen(vae, factor, tokenize, size.picture, team.device)
     train_unet(size, seen, unseen, unet_plan, team, seed, sheet)
 
