@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import tiny
 from maquette import cli, cli_commands, doctor, lookup
@@ -241,6 +242,20 @@ def test_render_and_export_write_where_they_say(
     assert capsys.readouterr().out == f"{target}\n"
     starts = {".png": b"\x89PNG", ".ply": b"ply", ".gif": b"GIF8", ".mp4": b"\x00\x00\x00"}
     assert target.read_bytes().startswith(starts[target.suffix])
+
+
+@pytest.mark.parametrize("words", [["render", "--views", "1"], ["export", "--to", "png"]])
+def test_the_background_is_the_one_that_is_asked_for(
+    words: list[str], run_folder: Path, tmp_path: Path
+) -> None:
+    corners = []
+    for name in ("black", "blue"):
+        target = tmp_path / f"{name}.png"
+        options = ["--size", "32", "--background", name, "--path", str(target)]
+        assert cli.main([words[0], str(run_folder), *words[1:], *options]) == 0
+        with Image.open(target) as picture:
+            corners.append(picture.convert("RGB").getpixel((0, 0)))
+    assert corners == [(0, 0, 0), (178, 204, 255)]
 
 
 def test_recipes_are_listed_with_their_papers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from maquette.errors import DiskError, InputError, NumericalError
+from maquette.export.backdrop import BACKDROPS, backdrop
 from maquette.export.frames import GLTF_FROM_WORLD, RDF_FROM_WORLD, inverse, rotated
 from maquette.export.ply import Frame, read_ply, write_ply
 from maquette.export.sheet import contact_sheet, to_uint8, write_png
@@ -409,6 +410,42 @@ def test_a_turntable_goes_round_once_without_repeating_its_end() -> None:
         assert np.abs(frame.astype(int) - to_uint8(picture).astype(int)).max() <= 1
     assert views.azimuth_deg.tolist() == [40.0 * i for i in range(9)]
     assert not np.array_equal(frames[0], frames[-1])
+
+
+def ball(colour: float | list[float]) -> Gaussians:
+    """A ball of one colour, sRGB."""
+    scene = Sphere(count=300, opacity=0.99).make("", Randomness(0))
+    parameters = dict(scene.parameters())
+    with torch.no_grad():
+        shown = torch.as_tensor(colour).expand(3)
+        parameters["sh"].zero_()
+        parameters["sh"][:, 0] = (shown - 0.5) / SH_CONSTANT
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("colour", "name"),
+    [
+        ([0.9, 0.1, 0.1], "white"),
+        (0.97, "grey"),
+        ([0.1, 0.1, 0.1], "white"),
+        (0.5, "white"),
+        ([0.9, 0.92, 0.98], "grey"),
+    ],
+)
+def test_a_thing_is_shown_on_white_or_else_where_it_can_be_seen(
+    colour: float | list[float], name: str
+) -> None:
+    assert backdrop(ball(colour)) == BACKDROPS[name]
+
+
+def test_a_thing_of_white_grey_and_black_is_shown_where_most_of_it_is_seen() -> None:
+    scene = ball(0.97)
+    height = scene.means[:, 2]
+    with torch.no_grad():
+        scene.parameters()["sh"][height < height.quantile(0.7), 0] = 0
+        scene.parameters()["sh"][height < height.quantile(0.3), 0] = -0.5 / SH_CONSTANT
+    assert backdrop(scene) == BACKDROPS["blue"]
 
 
 @pytest.mark.parametrize("ending", ["mp4", "gif", "MP4"])

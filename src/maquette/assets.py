@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from maquette.errors import InputError
+from maquette.export.backdrop import Rgb, backdrop
 from maquette.records import Views
 from maquette.scenes.base import Scene
 from maquette.scenes.gaussians import Gaussians
@@ -40,10 +41,19 @@ def write_asset(path: Path, scene: Scene) -> int:
     return written
 
 
-def write_preview(path: Path, scene: Scene, *, views: int = 4, size: int = 192) -> None:
+def write_preview(
+    path: Path, scene: Scene, *, views: int = 4, size: int = 192, behind: Rgb | None = None
+) -> None:
     """Write a PNG strip of ``scene`` from ``views`` sides, its front first.
 
     Of particles it shows the first, and so does a film.
+
+    Args:
+        path: the file.
+        scene: what to show.
+        views: how many sides.
+        size: of each picture in pixels.
+        behind: the sRGB behind it; None is one on which all of it shows.
 
     Raises:
         DiskError: the file cannot be written.
@@ -52,12 +62,14 @@ def write_preview(path: Path, scene: Scene, *, views: int = 4, size: int = 192) 
     from maquette.export.turntable import turntable_frames
 
     ring = Views.ring(views, size=size).to(next(iter(scene.parameters().values())).device)
-    pictures = np.stack(list(turntable_frames(scene, ring)))
+    pictures = np.stack(list(turntable_frames(scene, ring, behind or backdrop(scene))))
     write_png(path, contact_sheet(pictures, columns=min(views, 8)))
 
 
-def write_turntable(path: Path, scene: Scene, *, frames: int = 60, size: int = 256) -> None:
-    """Write a film of a full turn, MP4 or GIF by the path's ending.
+def write_turntable(
+    path: Path, scene: Scene, *, frames: int = 60, size: int = 256, behind: Rgb | None = None
+) -> None:
+    """Write a film of a full turn, MP4 or GIF by the path's ending, before ``behind``.
 
     Raises:
         InputError: another ending, or no encoder here.
@@ -65,4 +77,5 @@ def write_turntable(path: Path, scene: Scene, *, frames: int = 60, size: int = 2
     """
     from maquette.export import turntable
 
-    turntable.write_turntable(path, scene, frames=frames, size=size)
+    colour = behind or backdrop(scene)
+    turntable.write_turntable(path, scene, frames=frames, size=size, background=colour)

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 Given = tyro.conf.Positional
+Background = Literal["clear", "white", "grey", "black", "blue"]
 Setting = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(metavar="PATH=VALUE")]
 
 
@@ -191,6 +192,7 @@ def render(
     path: Path | None = None,
     views: int = 8,
     size: int = 256,
+    background: Background = "clear",
     recipe: str | None = None,
 ) -> None:
     """Draw a run (also one that is going on) or a PLY file from several sides.
@@ -200,16 +202,18 @@ def render(
         path: The PNG to write; by default render.png beside it.
         views: Cameras around the object.
         size: Side of each picture in pixels.
+        background: A colour; clear is white, or else one on which all of the asset shows.
         recipe: Only for a recipe with parts from outside the package.
     """
     if views < 1 or size < 2:
         raise InputError(f"{views} views of {size} pixels make no picture")
     from maquette.assets import write_preview
+    from maquette.export.backdrop import BACKDROPS
     from maquette.run_folder import load
 
     scene = load(source, recipe)
     target = path or (source if source.is_dir() else source.parent) / "render.png"
-    write_preview(target, scene, views=views, size=size)
+    write_preview(target, scene, views=views, size=size, behind=BACKDROPS.get(background))
     print(target)
 
 
@@ -220,6 +224,7 @@ def export(
     path: Path | None = None,
     frames: int = 60,
     size: int = 256,
+    background: Background = "clear",
     recipe: str | None = None,
 ) -> None:
     """Write a run or a PLY file in another form: PLY, a film of a full turn, or a sheet of views.
@@ -230,19 +235,22 @@ def export(
         path: The file to write; by default export.<form> beside it.
         frames: Of a film.
         size: Side of each picture in pixels.
+        background: Of pictures and films: a colour, or clear, as ``maquette render`` knows it.
         recipe: Only for a recipe with parts from outside the package.
     """
     from maquette import assets
+    from maquette.export.backdrop import BACKDROPS
     from maquette.run_folder import load
 
     scene = load(source, recipe)
     target = path or (source if source.is_dir() else source.parent) / f"export.{to}"
+    behind = BACKDROPS.get(background)
     if to == "ply":
         assets.write_asset(target, scene)
     elif to == "png":
-        assets.write_preview(target, scene, views=8, size=size)
+        assets.write_preview(target, scene, views=8, size=size, behind=behind)
     else:
-        assets.write_turntable(target, scene, frames=frames, size=size)
+        assets.write_turntable(target, scene, frames=frames, size=size, behind=behind)
     print(target)
 
 

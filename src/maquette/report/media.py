@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from maquette.errors import InputError
+from maquette.export.backdrop import backdrop
 from maquette.export.sheet import contact_sheet, write_png
 from maquette.export.turntable import turntable_frames, write_turntable
 from maquette.records import Views
@@ -48,6 +49,7 @@ def film(folder: Path, scene: Scene) -> dict[str, Any]:
         if start in data[:8]:
             return _inline(kind, data)
     options: dict[str, Any] = {"frames": FRAMES, "size": FRAME_SIZE, "fps": FPS}
+    options["background"] = backdrop(scene)
     try:
         data = _made("film.mp4", lambda path: write_turntable(path, scene, **options))
         return _inline("video/mp4", data)
@@ -59,7 +61,7 @@ def film(folder: Path, scene: Scene) -> dict[str, Any]:
 def sheet(scene: Scene) -> dict[str, Any]:
     """A contact sheet of eight sides in a row, the front first, as ``film``."""
     ring = Views.ring(SIDES, size=SIDE_SIZE)
-    pictures = contact_sheet(np.stack(list(turntable_frames(scene, ring))), SIDES)
+    pictures = contact_sheet(np.stack(list(turntable_frames(scene, ring, backdrop(scene)))), SIDES)
     return _inline("image/png", _made("sheet.png", lambda path: write_png(path, pictures)))
 
 
