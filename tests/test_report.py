@@ -19,6 +19,7 @@ import report_folders as made
 import tiny
 from maquette import cli
 from maquette.errors import MaquetteError
+from maquette.export.backdrop import BACKDROPS
 from maquette.metrics.cost import total_seconds
 from maquette.report import media, page
 from maquette.report.curves import POINTS, read_curves
@@ -194,6 +195,7 @@ def test_gaussians_are_packed_to_half_a_level(degree: int) -> None:
     scene = made.scene(50, degree)
     model = packed(scene)
     assert (model["count"], model["degree"]) == (50, degree)
+    assert model["behind"] in BACKDROPS.values()
     quats = torch.nn.functional.normalize(scene.quats, dim=-1)
     wanted = {
         **{"means": scene.means, "log_scales": scene.scales.log(), "quats": quats},

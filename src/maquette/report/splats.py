@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from maquette.export.backdrop import backdrop
 from maquette.scenes.gaussians import Gaussians
 
 __all__ = ["MOST", "packed", "unpacked"]
@@ -31,8 +32,9 @@ def packed(scene: Gaussians, most: int = MOST) -> dict[str, Any]:
         most: more are left out, the least visible first.
 
     Returns:
-        ``kind``, ``count``, ``degree`` and ``columns``, by name ``low``, ``high`` and ``data``: the
-        rows of ``means``, ``log_scales``, ``quats`` (unit length, w x y z), ``opacities`` and
+        ``kind``, ``count``, ``degree``, ``behind`` (sRGB on which all of it shows) and ``columns``,
+        by name ``low``, ``high`` and ``data``: the rows of ``means``, ``log_scales``, ``quats``
+        (unit length, w x y z), ``opacities`` and
         ``sh``, as little-endian uint16 in base64, with 0 for ``low`` and 65,535 for ``high``.
     """
     tensors = {
@@ -49,6 +51,7 @@ def packed(scene: Gaussians, most: int = MOST) -> dict[str, Any]:
         "kind": "gaussians",
         "count": len(rows),
         "degree": scene.sh_degree,
+        "behind": backdrop(scene),
         "columns": columns,
     }
 

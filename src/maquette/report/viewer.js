@@ -32,7 +32,8 @@ function assetView(model, begin, side, group = null) {
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", "The asset in 3D: drag to turn it, arrow keys turn it too");
   canvas.style.width = canvas.style.height = `${side}px`;
-  const state = { back: 0xffffff, due: false };
+  const back = model.behind.reduce((number, part) => number * 256 + Math.round(part * 255), 0);
+  const state = { back, due: false };
   const frame = make("div", { className: "viewframe" }, canvas, viewButtons(state, () => state.reset?.(), () => state.draw?.()));
   new IntersectionObserver((entries, observer) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
