@@ -26,7 +26,7 @@ from maquette.toybox.captions import (
     parse,
 )
 from maquette.toybox.colours import COLOURS
-from maquette.toybox.dataset import Dataset, shares
+from maquette.toybox.dataset import Dataset
 from maquette.toybox.finish import PATTERNS
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.networks import Size, judge_clip, judge_views, token_ids
@@ -46,8 +46,6 @@ UNTRUE = 2
 CONTRASTED = 8
 """One picture of so many is compared with captions, the dearest part of a step; the heads are asked
 about all of them."""
-PAIRS = 8.0
-"""How much oftener the judge meets a picture of two objects than the world has them."""
 
 
 class ClipAndHeads(nn.Module):
@@ -96,10 +94,9 @@ def train_clip(size: Size, data: Dataset, tokenize: Any, plan: Plan, team: Team,
     told = np.flatnonzero([bool(caption) for caption in data.captions])
     labels = torch.tensor([_labels(caption) for caption in data.captions])
     network = ClipAndHeads(size, len(tokenize)).to(team.device)
-    oftener = shares([data.captions[row] for row in told], PAIRS)
 
     def loss(draws: np.random.Generator, _step: int) -> Tensor:
-        rows = draws.choice(told, plan.batch, replace=False, p=oftener)
+        rows = draws.choice(told, plan.batch, replace=False)
         pictures = disturbed(pictures_of(data, rows, team.device), draws)
         compared = rows[: max(plan.batch // CONTRASTED, 1)]
         own_ids, own_labels = ids[compared].to(team.device), labels[rows].to(team.device)
@@ -176,10 +173,9 @@ def train_views(size: Size, clip: Any, data: Dataset, plan: Plan, team: Team, se
     network.convnext.load_state_dict(clip.vision_model.state_dict())
     network = network.to(team.device)
     rows_with_front = np.flatnonzero(data.has_front)
-    oftener = shares([data.captions[row] for row in rows_with_front], PAIRS)
 
     def loss(draws: np.random.Generator, _step: int) -> Tensor:
-        rows = draws.choice(rows_with_front, plan.batch, p=oftener)
+        rows = draws.choice(rows_with_front, plan.batch)
         labels = torch.from_numpy(data.views[rows]).to(team.device)
         with fast(team.device):
             pictures = disturbed(pictures_of(data, rows, team.device), draws)

@@ -110,12 +110,10 @@ class Encoded:
     Attributes:
         latents: ``[N, C, h, w]``, scaled to unit deviation.
         ids: ``[N, L]`` token numbers of the captions.
-        shares: ``[N]``, how often each is met; they sum to 1. None is evenly.
     """
 
     latents: Tensor
     ids: Tensor
-    shares: np.ndarray | None = None
 
     def to(self, device: str) -> Encoded:
         return replace(self, latents=self.latents.to(device), ids=self.ids.to(device))
@@ -146,8 +144,8 @@ def train_unet(
     seen, unseen = seen.to(team.device), unseen.to(team.device)
 
     def loss(draws: np.random.Generator, _step: int) -> Tensor:
-        drawn = draws.choice(len(seen.latents), plan.batch, p=seen.shares)
-        rows = torch.from_numpy(drawn).to(team.device)
+        rows = torch.from_numpy(draws.integers(len(seen.latents), size=plan.batch))
+        rows = rows.to(team.device)
         return _denoising(network, seen, rows, draws)
 
     def check(net: nn.Module, step: int) -> dict[str, float]:

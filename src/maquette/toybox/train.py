@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from maquette.errors import InputError
 from maquette.store import write_file
 from maquette.toybox.captions import VOCABULARY
-from maquette.toybox.dataset import Dataset, draw, shares
+from maquette.toybox.dataset import Dataset, draw
 from maquette.toybox.judge_stages import train_clip, train_views
 from maquette.toybox.networks import SIZES, Size, token_ids, tokenizer, write_vocabulary
 from maquette.toybox.point_stage import train_points
@@ -35,8 +35,8 @@ PRIOR_WORLD, JUDGE_WORLD, UNSEEN_WORLD = 1, 2, 3
 """Seeds of the worlds that the prior and the judge are trained on, and checked on."""
 UNSEEN = 512
 """Pictures on which a loss is checked."""
-PAIRS = 4.0
-"""How much oftener the U-Net meets a picture of two objects than the world has them."""
+PAIRS = 2
+"""Pictures of the world for each one more that shows two objects."""
 STAGES = ("vae", "unet", "clip", "views", "points")
 
 
@@ -64,7 +64,8 @@ def train(
         size: one of the network sizes in ``maquette.toybox.networks``.
         stages: which networks to train: vae, unet, clip, views, points. The unet needs the vae, and
             the views need the clip: these are trained first where they are not finished.
-        pictures: how many pictures to draw for the prior; the judge takes half as many.
+        pictures: how many pictures of the world to draw for the prior, and how many for the judge;
+            half as many more show two objects.
         vae_steps: optimiser steps of the autoencoder.
         unet_steps: of the U-Net with its text encoder.
         clip_steps: of the judge's CLIP.
@@ -113,18 +114,18 @@ def _work(rank: int, processes: int, meeting: str, options: tuple, counts: dict[
         worlds = {PRIOR_WORLD: pictures if {"vae", "unet"} & set(stages) else 0}
         worlds[JUDGE_WORLD] = pictures if {"clip", "views"} & set(stages) else 0
         for world, count in worlds.items():
-            draw(folder, world, count, size.picture, processes)
+            draw(folder, world, count, size.picture, processes, pairs=count // PAIRS)
     _wait(processes)
     tokenize = tokenizer(folder / "tokenizer")
     if {"vae", "unet"} & set(stages):
-        data = draw(folder, PRIOR_WORLD, pictures, size.picture)
+        data = draw(folder, PRIOR_WORLD, pictures, size.picture, pairs=pictures // PAIRS)
         plans = (
             Plan("vae", counts["vae"], batch, 1e-3, cooldown=0.46, average=0.995),
             Plan("unet", counts["unet"], batch, unet_rate, cooldown=0.7, average=0.998, muon=True),
         )
         _train_prior(plans, size, data, tokenize, team, seed, with_unet="unet" in stages)
     if {"clip", "views"} & set(stages):
-        data = draw(folder, JUDGE_WORLD, pictures, size.picture)
+        data = draw(folder, JUDGE_WORLD, pictures, size.picture, pairs=pictures // PAIRS)
         plan = Plan("clip", counts["clip"], 8 * batch, 1.5e-3, warmup=100, average=0.995, every=100)
         clip = train_clip(size, data, tokenize, plan, team, seed)
         if "views" in stages:
@@ -154,7 +155,7 @@ def _train_prior(
     latents, factor = _latents(vae, data, team)
     vae.register_to_config(scaling_factor=factor)
     sheet = _sheet(vae, tokenize, team.folder) if team.rank == 0 else None
-    seen = Encoded(latents, token_ids(tokenize, data.captions), shares(data.captions, PAIRS))
+    seen = Encoded(latents, token_ids(tokenize, data.captions))
     unseen = _unseen(vae, factor, tokenize, size.picture, team.device)
     train_unet(size, seen, unseen, unet_plan, team, seed, sheet)
 

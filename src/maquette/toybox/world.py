@@ -107,21 +107,23 @@ def _light(random: Generator, pose: np.ndarray) -> np.ndarray:
 
 
 def draw_thing(
-    random: Generator, held_out: bool = False
+    random: Generator, held_out: bool = False, related: float = RELATED
 ) -> tuple[Description, list[Words], list[Paint], np.ndarray]:
     """Draw an object, or two: what a caption tells, colour words, paints and packed primitives."""
-    description, words = describe(random, held_out)
+    description, words = describe(random, held_out, related)
     paints = [_paint(random, pair) for pair in words]
     return description, words, paints, pack(assemble(description, paints, random))
 
 
-def describe(random: Generator, only_held_out: bool = False) -> tuple[Description, list[Words]]:
+def describe(
+    random: Generator, only_held_out: bool = False, related: float = RELATED
+) -> tuple[Description, list[Words]]:
     """Draw what is shown and how much of it the caption tells, and the colours of both slots."""
     while True:
         described, words = _one_thing(random, with_finish=True)
         colours = [words]
         shown = replace(described, colours=_as_told(described.kind, words))
-        if random.random() < RELATED:
+        if random.random() < related:
             relation = RELATIONS[random.integers(len(RELATIONS))]
             kinds = FLAT if relation == "on" else KIND_NAMES
             second, other_words = _one_thing(random, kinds, with_finish=False)
@@ -199,14 +201,16 @@ def _say(random: Generator, description: Description, view: str) -> str:
     return "" if empty else caption(description, view if with_view else None)
 
 
-def sample(seed: int, index: int, size: int = 64, held_out: bool = False) -> Sample:
+def sample(
+    seed: int, index: int, size: int = 64, held_out: bool = False, related: float = RELATED
+) -> Sample:
     """Draw picture ``index`` of world ``seed``, ``size`` pixels square.
 
     With ``held_out`` only colour pairs appear that training never sees, hence only kinds with two
-    slots; otherwise those pairs never appear.
+    slots; otherwise those pairs never appear. Two objects appear with the chance ``related``.
     """
     random = Generator(Philox(key=np.array([seed, index], np.uint64)))
-    description, words, paints, primitives = draw_thing(random, held_out)
+    description, words, paints, primitives = draw_thing(random, held_out, related)
     azimuth = float(random.uniform(-180.0, 180.0))
     low, high = math.sin(math.radians(-10.0)), math.sin(math.radians(70.0))
     elevation = math.degrees(math.asin(random.uniform(low, high)))
@@ -229,9 +233,17 @@ def sample(seed: int, index: int, size: int = 64, held_out: bool = False) -> Sam
     )
 
 
-def batch(seed: int, start: int, count: int, size: int = 64, held_out: bool = False) -> Batch:
+def batch(
+    seed: int,
+    start: int,
+    count: int,
+    size: int = 64,
+    held_out: bool = False,
+    related: float = RELATED,
+) -> Batch:
     """Samples ``start`` to ``start + count - 1``, each exactly as ``sample`` draws it."""
-    samples = [sample(seed, index, size, held_out) for index in range(start, start + count)]
+    places = range(start, start + count)
+    samples = [sample(seed, index, size, held_out, related) for index in places]
     pictures = np.zeros((count, size, size, 3), np.uint8)
     for row, one in zip(pictures, samples, strict=True):
         row[:] = one.picture
