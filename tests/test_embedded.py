@@ -216,7 +216,7 @@ def test_missing_weights_are_a_prior_error() -> None:
 def test_show_tells_words_training_and_files() -> None:
     text = show("judge-tiny")
     assert "teddy bear" in text
-    assert "clip: 64 samples" in text
+    assert "clip: 128 samples" in text
     assert "views/model.safetensors" in text
 
 

@@ -137,6 +137,10 @@ def test_a_finished_stage_is_not_trained_again(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "training.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6]
     assert [line["samples"] for line in lines] == [8, 16, 24]
+    larger, network = dataclasses.replace(plan("line", 8), batch=10), nn.Linear(2, 2)
+    train_stage(larger, network, loss, team(tmp_path), seed=0)
+    last = (tmp_path / "training.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["samples"] == 24 + 2 * 10
 
 
 def test_the_average_follows_the_weights(tmp_path: Path) -> None:

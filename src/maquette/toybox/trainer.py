@@ -119,7 +119,8 @@ def train_stage(
     optimiser = optimiser_of(plan, network)
     averaged = {name: value.detach().clone() for name, value in network.state_dict().items()}
     path = team.folder / f"{plan.name}.safetensors"
-    step = _load(path, network, optimiser, averaged) if path.exists() else 0
+    met = plan.batch * team.size
+    step, samples = _load(path, network, optimiser, averaged, met) if path.exists() else (0, 0)
     losses, started, first = [], time.monotonic(), step
     while step < plan.steps:
         for group in optimiser.param_groups:
@@ -131,15 +132,15 @@ def train_stage(
         team.mean_(gradients)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
-        step += 1
+        step, samples = step + 1, samples + met
         _average(averaged, network, min(plan.average, (1 + step) / (10 + step)))
         losses.append(float(value.detach()))
         if step % plan.every == 0 or step == plan.steps:
             if team.rank == 0:
-                _save(path, network, optimiser, averaged, step)
-                speed = (step - first) * plan.batch * team.size / (time.monotonic() - started)
+                _save(path, network, optimiser, averaged, {"step": step, "samples": samples})
+                speed = (step - first) * met / (time.monotonic() - started)
                 seen = {} if look is None else _with(network, averaged, look, step)
-                _log(team.folder, plan, step, float(np.mean(losses)), speed, team.size, seen)
+                _log(team.folder, plan, step, samples, float(np.mean(losses)), speed, seen)
             losses = []
     network.load_state_dict(averaged)
     return network.eval()
@@ -180,15 +181,15 @@ def _log(
     folder: Path,
     plan: Plan,
     step: int,
+    samples: int,
     loss: float,
     speed: float,
-    processes: int,
     seen: dict[str, float],
 ) -> None:
     line: dict[str, Any] = {
         "stage": plan.name,
         "step": step,
-        "samples": step * plan.batch * processes,
+        "samples": samples,
         "loss": round(loss, 5),
         **{name: round(value, 5) for name, value in seen.items()},
         "samples_per_second": round(speed, 1),
@@ -205,7 +206,11 @@ def _log(
 
 
 def _save(
-    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, averaged: dict, step: int
+    path: Path,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    averaged: dict,
+    counts: dict[str, int],
 ) -> None:
     tensors = {f"network.{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in averaged.items()}
@@ -215,12 +220,14 @@ def _save(
         save_file(
             {name: value.contiguous().clone() for name, value in tensors.items()},
             temporary,
-            metadata={"step": str(step)},
+            metadata={name: str(count) for name, count in counts.items()},
         )
 
 
-def _load(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, averaged: dict) -> int:
-    """Put a checkpoint's tensors where the fresh ones are, and return its step.
+def _load(
+    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, averaged: dict, met: int
+) -> tuple[int, int]:
+    """Put a checkpoint's tensors where the fresh ones are; return its step, and samples so far.
 
     They are copied into place, so that devices and memory layouts stay what they were: another
     layout would change the order of a sum and with it the last bits.
@@ -242,4 +249,7 @@ def _load(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, aver
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})
     with safe_open(path, framework="pt") as file:
-        return int((file.metadata() or {})["step"])
+        counts = file.metadata() or {}
+    step = int(counts["step"])
+    # Batches may change between two sessions; a checkpoint that does not tell knew one size only.
+    return step, int(counts.get("samples", step * met))
