@@ -2,11 +2,13 @@
 
     python benchmarks/prior.py
     python benchmarks/prior.py --pictures 2048 --prompts 200
+    python benchmarks/prior.py --sheet docs/prior-samples.png
 
 Draws prompts of the toy world, half of them combinations that no training saw, has the
 prior draw each from its four view words, and the judge say what it sees. Then the distance of the
 judge's features (Frechet, as in FID) between pictures of the prior and true pictures of the same
-captions, beside that of two sets of true pictures, which is as near as one can come.
+captions, beside that of two sets of true pictures, which is as near as one can come. With a sheet
+it draws the model card's twelve prompts instead, two in a row, each from its four view words.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from __future__ import annotations
 import argparse
 import datetime
 import platform
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from maquette.camera import FOV_Y_DEG
+from maquette.export.sheet import contact_sheet, to_uint8, write_png
 from maquette.metrics.frechet import frechet_distance
 from maquette.priors.embedded import embedded, weights_folder
 from maquette.randomness import Randomness
@@ -32,6 +36,13 @@ from maquette.toybox.world import batch
 ANGLES = {"front": (0, 15), "side": (90, 15), "back": (180, 15), "overhead": (0, 70)}
 JUDGED = ("prompt_right", "kind_right", "colour_right", "pattern_right", "view_right", "clip_score")
 SEEN_WORLD, UNSEEN_WORLD = 11, 12
+SHOWN = (
+    *("a red and blue mug", "a yellow and orange duck", "a brown and white dog"),
+    *("a spotted grey and pink cat", "a yellow and orange lion", "a black and white penguin"),
+    *("a shiny blue and white car", "a striped red and yellow fish", "a green and brown tree"),
+    *("a red ball on a blue table", "a brown bear beside a green tree"),
+    "a checkered black and white cube",
+)
 
 
 def descriptions(count: int, seed: int, held_out: bool) -> list[Description]:
@@ -66,13 +77,23 @@ def features(judge: Judge, pictures: Tensor) -> np.ndarray:
     return torch.cat([judge.clip.picture_features(p) for p in pictures.split(256)]).numpy()
 
 
+def write_sheet(prior, path: Path) -> None:
+    """The pictures of ``SHOWN``, as they come: one draw of each, none chosen."""
+    texts = [f"{prompt}, {word} view" for prompt in SHOWN for word in VIEWS]
+    write_png(path, contact_sheet(to_uint8(drawn(prior, texts, 0)), 2 * len(VIEWS)))
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prompts", type=int, default=100)
     parser.add_argument("--pictures", type=int, default=1024)
     parser.add_argument("--name", default="embedded-64")
+    parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
+    if options.sheet is not None:
+        write_sheet(embedded(options.name), options.sheet)
+        return
     prior, judge = embedded(options.name), Judge.load(weights_folder() / "judge-64")
     machine = platform.processor() or platform.machine()
     print(f"{machine}, {datetime.date.today()}, {options.name}")
