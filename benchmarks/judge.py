@@ -6,7 +6,8 @@
 Prints what the judge says of true pictures of random objects, from eight sides each, and of what is
 made of them: colours swapped, half cut away, floaters, tiles in disorder, noise, one picture shown
 for all sides, the front shown on all sides, upside down. A good judge gives true pictures nearly
-full marks and takes away what is wrong and no more. The last rows push pixels up the judge's own
+full marks and takes away what is wrong and no more. Single objects and pairs of them, more of which
+are drawn for it, have a row each. The last rows push pixels up the judge's own
 gradient towards the prompt: of pictures of nothing, without a bound, and of true pictures of
 something else, by a few of 255 levels.
 """
@@ -169,10 +170,21 @@ def janus_rate(judge: Judge, asked: list[Description], *, two_faced: bool) -> st
     return f"{sum(called)} of {len(called)}"
 
 
+def one_and_two(judge: Judge, asked: list[Description], pairs: int) -> None:
+    """Print a row for true pictures of single objects, and one for those of two."""
+    two = [d for d in objects(len(asked) + 10 * pairs) if d.other is not None][:pairs]
+    one = [d for d in asked if d.other is None]
+    for name, chosen in (("single objects", one), ("two objects", two)):
+        row(name, [
+            judge.verdict(true_pictures(d, RING, VARIATION), d, RING) for d in chosen
+        ])  # fmt: skip
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--objects", type=int, default=120)
+    parser.add_argument("--pairs", type=int, default=70)
     parser.add_argument("--attacked", type=int, default=12)
     options = parser.parse_args()
     judge, asked = Judge.load(weights_folder() / "judge-64"), objects(options.objects)
@@ -181,6 +193,7 @@ def main() -> None:
     print(f"{'':18s}" + "".join(f"{name:>14s}" for name in JUDGED))
     true = [true_pictures(d, RING, VARIATION) for d in asked]
     row("true", [judge.verdict(own, d, RING) for own, d in zip(true, asked, strict=True)])
+    one_and_two(judge, asked, options.pairs)
     for name, spoil in FAULTS.items():
         spoilt = [judge.verdict(spoil(own), d, RING) for own, d in zip(true, asked, strict=True)]
         row(name, spoilt)

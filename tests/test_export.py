@@ -7,6 +7,7 @@ import math
 import os
 import struct
 from pathlib import Path
+from typing import get_args
 
 import imageio.v3 as imageio
 import numpy as np
@@ -18,6 +19,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from torch import Tensor
 
+from maquette.cli_commands import Background
 from maquette.errors import DiskError, InputError, NumericalError
 from maquette.export.backdrop import BACKDROPS, backdrop
 from maquette.export.frames import GLTF_FROM_WORLD, RDF_FROM_WORLD, inverse, rotated
@@ -437,6 +439,17 @@ def test_a_thing_is_shown_on_white_or_else_where_it_can_be_seen(
     colour: float | list[float], name: str
 ) -> None:
     assert backdrop(ball(colour)) == BACKDROPS[name]
+
+
+def test_a_scene_of_which_nothing_is_seen_is_shown_on_white() -> None:
+    scene = ball(0.97)
+    with torch.no_grad():
+        scene.parameters()["logit_opacities"].fill_(-20)
+    assert backdrop(scene) == BACKDROPS["white"]
+
+
+def test_the_backgrounds_one_can_ask_for_are_those_there_are() -> None:
+    assert get_args(Background) == ("clear", *BACKDROPS)
 
 
 def test_a_thing_of_white_grey_and_black_is_shown_where_most_of_it_is_seen() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from maquette.errors import InputError
-from maquette.export.backdrop import Rgb, backdrop
-from maquette.records import Views
+from maquette.export.backdrop import backdrop
+from maquette.records import Rgb, Views
 from maquette.scenes.base import Scene
 from maquette.scenes.gaussians import Gaussians
 from maquette.scenes.particles import each

@@ -22,9 +22,13 @@ __all__ = [
     "Outcome",
     "Render",
     "Report",
+    "Rgb",
     "Views",
     "Words",
 ]
+
+Rgb = tuple[float, float, float]
+"""A colour, sRGB in [0, 1]."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import torch
 
-from maquette.records import Views
+from maquette.records import Rgb, Views
 from maquette.scenes.base import Scene
 
-__all__ = ["BACKDROPS", "Rgb", "backdrop"]
-
-Rgb = tuple[float, float, float]
+__all__ = ["BACKDROPS", "backdrop"]
 
 BACKDROPS: dict[str, Rgb] = {
     "white": (1.0, 1.0, 1.0),
@@ -34,14 +32,14 @@ def backdrop(scene: Scene) -> Rgb:
     """The first of ``BACKDROPS`` on which nearly all of ``scene`` shows, or else the best one.
 
     Args:
-        scene: looked at from six sides in small pictures.
+        scene: looked at from six sides in small pictures. One of which nothing is seen gets white.
     """
     ring = Views.ring(SIDES, size=SIZE).to(next(iter(scene.parameters().values())).device)
     seen = scene.render(ring, torch.zeros(SIDES, 3, device=ring.azimuth_deg.device))
     solid = seen.alpha[..., 0] > 0.5
     own = seen.colour[solid] / seen.alpha[solid]
     lost = {
-        colour: float(((own - own.new_tensor(colour)).norm(dim=-1) < APART).float().mean())
+        colour: int(((own - own.new_tensor(colour)).norm(dim=-1) < APART).sum()) / max(len(own), 1)
         for colour in BACKDROPS.values()
     }
     clear = [colour for colour, share in lost.items() if share <= VANISHING]

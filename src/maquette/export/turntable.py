@@ -16,7 +16,7 @@ import torch
 from maquette.camera import FOV_Y_DEG
 from maquette.errors import DiskError, InputError
 from maquette.export.sheet import to_uint8
-from maquette.records import Views
+from maquette.records import Rgb, Views
 from maquette.scenes.base import Scene
 from maquette.store import whole_file
 
@@ -27,7 +27,7 @@ FRAMES_AT_ONCE = 8
 
 @torch.no_grad()
 def turntable_frames(
-    scene: Scene, views: Views, background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    scene: Scene, views: Views, background: Rgb = (1.0, 1.0, 1.0)
 ) -> Iterator[np.ndarray]:
     """Pictures uint8 ``[H, W, 3]`` of a scene from each of ``views``, one after the other."""
     for start in range(0, len(views), FRAMES_AT_ONCE):
@@ -46,7 +46,7 @@ def write_turntable(
     distance: float = 3.3,
     fov_y_deg: float = FOV_Y_DEG,
     fps: int = 30,
-    background: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    background: Rgb = (1.0, 1.0, 1.0),
 ) -> None:
     """Film ``scene`` on a full turn that begins at its front.
 

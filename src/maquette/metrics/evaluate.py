@@ -28,11 +28,11 @@ from maquette.metrics.janus import false_fronts, is_janus, janus_ring
 from maquette.metrics.pictures import saturation, sharpness
 from maquette.metrics.truth import compare_with_truth
 from maquette.priors.embedded import weights_folder
-from maquette.records import Render, Views
+from maquette.records import Render, Rgb, Views
 from maquette.scenes.base import Scene
 from maquette.store import disk_errors, read_json, sha256_of, write_json
 from maquette.toybox.captions import Description, parse
-from maquette.toybox.colours import Rgb, clear_background
+from maquette.toybox.colours import clear_background
 from maquette.toybox.judge import Judge
 from maquette.toybox.kinds import KINDS
 

@@ -18,7 +18,7 @@ import torch
 
 from maquette.camera import FOV_Y_DEG
 from maquette.errors import InputError
-from maquette.records import Views
+from maquette.records import Rgb, Views
 
 __all__ = [
     "Cameras",
@@ -83,7 +83,7 @@ class Cameras:
     size: int = 512
     """The side of the pictures in pixels."""
 
-    background: tuple[float, float, float] = WHITE
+    background: Rgb = WHITE
     """The colour behind the object."""
 
     def __len__(self) -> int:

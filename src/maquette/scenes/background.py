@@ -14,7 +14,7 @@ from torch import Tensor
 
 from maquette.errors import InputError
 from maquette.randomness import Randomness
-from maquette.records import Views
+from maquette.records import Rgb, Views
 
 __all__ = ["Background", "Mixed", "Plain"]
 
@@ -35,7 +35,7 @@ class Plain(Background):
         InputError: if the colour is not three numbers in [0, 1].
     """
 
-    colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    colour: Rgb = (1.0, 1.0, 1.0)
     """sRGB."""
 
     def __post_init__(self) -> None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.random import Generator
 
+from maquette.records import Rgb
 from maquette.toybox.captions import Description
-from maquette.toybox.colours import Rgb
 from maquette.toybox.finish import SIZES, USUAL_SIZE, finished
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.shapes import Primitive, fit, support

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-__all__ = ["COLOURS", "Rgb", "clear_background", "contrasting", "shows_on"]
+from maquette.records import Rgb
 
-Rgb = tuple[float, float, float]
+__all__ = ["COLOURS", "clear_background", "contrasting", "shows_on"]
 
 COLOURS: dict[str, Rgb] = {
     "red": (0.88, 0.09, 0.11),

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from maquette.toybox.colours import Rgb
+from maquette.records import Rgb
 from maquette.toybox.shapes import CHECKERED, PLAIN, SPOTTED, STRIPED, Primitive
 
 __all__ = ["MATERIALS", "PATTERNS", "SIZES", "finished", "marks_on"]

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from numpy.random import Generator
 
+from maquette.records import Rgb
 from maquette.toybox import kinds_animals as animals
 from maquette.toybox import kinds_creatures as creatures
 from maquette.toybox import kinds_more as more
 from maquette.toybox import kinds_things as things
 from maquette.toybox import kinds_vehicles as vehicles
-from maquette.toybox.colours import Rgb
 from maquette.toybox.shapes import Primitive
 
 __all__ = ["KINDS", "Build", "Kind"]

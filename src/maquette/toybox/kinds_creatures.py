@@ -2,7 +2,8 @@
 
 from numpy.random import Generator
 
-from maquette.toybox.colours import Rgb, contrasting
+from maquette.records import Rgb
+from maquette.toybox.colours import contrasting
 from maquette.toybox.kinds_things import vary
 from maquette.toybox.shapes import Primitive, Vector, box, cone, ellipsoid, fit, rod
 

@@ -4,7 +4,8 @@ import math
 
 from numpy.random import Generator
 
-from maquette.toybox.colours import Rgb, contrasting
+from maquette.records import Rgb
+from maquette.toybox.colours import contrasting
 from maquette.toybox.kinds_things import vary
 from maquette.toybox.shapes import Primitive, box, cone, ellipsoid, fit, rod
 

@@ -9,7 +9,8 @@ from itertools import pairwise
 
 from numpy.random import Generator
 
-from maquette.toybox.colours import Rgb, contrasting
+from maquette.records import Rgb
+from maquette.toybox.colours import contrasting
 from maquette.toybox.shapes import Primitive, box, cone, ellipsoid, fit, rod
 
 __all__ = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from maquette.toybox.colours import Rgb
+from maquette.records import Rgb
 
 __all__ = [
     "BOX",

@@ -28,8 +28,7 @@ class Traced:
     Attributes:
         colour: ``[H, W, 3]`` float32, shaded sRGB premultiplied by alpha.
         alpha: ``[H, W]`` float32, the share of the pixel's rays that hit.
-        depth: ``[H, W]`` float32, camera z of the nearest hit, mean over the rays that hit; 0 where
-            none did.
+        depth: ``[H, W]`` float32, mean camera z of where its rays hit first; 0 where none did.
         normals: ``[H, W, 3]`` float32, unit outward normals in the world, 0 where no ray hit.
     """
 
@@ -314,8 +313,7 @@ def trace(
 
     The shaded value of a base colour is ``ambient + (1 - ambient) * (0.8 * lambert + 0.2 * sky)``,
     with ``lambert = max(normal . light, 0)`` and ``sky = (1 + normal_z) / 2``. A highlight goes
-    ``shine cosine^24`` of the way from there to white, the cosine being that of the normal with the
-    middle between light and eye.
+    ``shine cosine^24`` of the way from there to white, by the normal's cosine to the half vector.
 
     Args:
         primitives: ``[P, FEATURES]`` float32 from ``shapes.pack``.

@@ -71,7 +71,7 @@ def train(
         clip_steps: of the judge's CLIP.
         views_steps: of the judge's view classifier.
         points_steps: of the point generator.
-        batch: pictures of a step and process; CLIP takes four times, the views twice as many.
+        batch: pictures of a step and process; CLIP takes eight times, the views twice as many.
         unet_rate: the U-Net's learning rate, for Muon.
         processes: how many train together, each on one thread.
         device: ``cpu`` or ``cuda``.

@@ -13,6 +13,7 @@ import torch
 from numpy.random import Generator, Philox
 
 from maquette.camera import FOV_Y_DEG, intrinsics_from_fov, orbit_pose, view_word
+from maquette.records import Rgb
 from maquette.toybox.arrange import Paint, assemble
 from maquette.toybox.captions import (
     FLAT,
@@ -22,7 +23,7 @@ from maquette.toybox.captions import (
     descriptions,
     held_out,
 )
-from maquette.toybox.colours import COLOURS, Rgb, shows_on
+from maquette.toybox.colours import COLOURS, shows_on
 from maquette.toybox.finish import MATERIALS, PATTERNS, SIZES
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.shapes import pack
