@@ -62,7 +62,8 @@ def curve(stages: dict[str, list[dict]], path: Path) -> None:
             for line in lines
         ]
         pen.line(points, fill=INKS[stage], width=2)
-        pen.text((WIDTH - 120, 8 + 14 * row), f"{stage}, {last} steps", fill=INKS[stage])
+        # The legend stands below the curves, where none of them can run through it.
+        pen.text((MARGIN + 115 * row, HEIGHT - 18), f"{stage}, {last} steps", fill=INKS[stage])
     picture.save(path)
 
 
