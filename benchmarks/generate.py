@@ -21,7 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
-PROMPTS = ("a red car", "a blue and white teapot", "a yellow duck", "a green tree", "a brown bear")
+PROMPTS = ("a red car", "a blue and white mug", "a yellow duck", "a green tree", "a brown bear")
 BEFORE = {
     "import torch": ("", "import torch"),
     "import diffusers and transformers": (

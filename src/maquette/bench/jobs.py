@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from maquette.run import Run
     from maquette.toybox.judge import Judge
 
-__all__ = ["Job", "follow_parent", "run_job"]
+__all__ = ["Job", "run_job"]
 
 CURVE, COST, LOOKS = "curve.jsonl", "cost.json", 8
 """Files in a run's folder, and how often the judge looks at a run."""
@@ -165,15 +163,3 @@ class _Look:
     def seconds(self) -> float:
         """CPU seconds of this process since the job began, without those of looking."""
         return time.process_time() - self.begun - self.looked
-
-
-def follow_parent() -> None:
-    """End this process when the one that began it is gone: orphans would hold the runs' locks."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

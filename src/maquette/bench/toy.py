@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from maquette.bench.entrants import Entrant
-from maquette.bench.jobs import Job, follow_parent, run_job
+from maquette.bench.jobs import Job, run_job
 from maquette.bench.prompts import is_unseen
 from maquette.bench.statistics import Interval, Key, interval, lead
 from maquette.errors import InputError
 from maquette.folders import check_output, check_prompt
 from maquette.metrics.evaluate import MEASURES
+from maquette.processes import follow_parent
 from maquette.store import disk_errors, write_json
 
 __all__ = ["RESULTS", "Table", "bench_toy", "sheet_path"]

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maquette.processes import follow_parent
 from maquette.toybox.captions import VIEWS
 from maquette.toybox.kinds import KINDS
 from maquette.toybox.world import RELATED, batch
@@ -81,7 +82,8 @@ def draw(
         drawn: Iterator[None] = map(_draw_block, jobs)
         if processes > 1 and jobs:
             # Spawned, because a fork of a process with threads may hang.
-            pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+            context = get_context("spawn")
+            pool = ProcessPoolExecutor(processes, context, initializer=follow_parent)
             drawn = stack.enter_context(pool).map(_draw_block, jobs)
         for done, _ in enumerate(drawn, start=1):
             if done % 16 == 0 or done == len(missing):
