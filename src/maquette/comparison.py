@@ -203,15 +203,13 @@ def _write_table(
 
 def _write_sheet(folder: Path, entries: list[Entry]) -> None:
     """Rows of eight views, the front first."""
+    from maquette.export.backdrop import backdrop
     from maquette.export.ply import read_ply
     from maquette.export.sheet import contact_sheet, write_png
     from maquette.export.turntable import turntable_frames
 
     ring = Views.ring(VIEWS, size=96)
-    pictures = [
-        frame
-        for entry in entries
-        for frame in turntable_frames(read_ply(folder / entry.folder / "asset.ply"), ring)
-    ]
+    scenes = [read_ply(folder / entry.folder / "asset.ply") for entry in entries]
+    pictures = [frame for s in scenes for frame in turntable_frames(s, ring, backdrop(s))]
     captions = [f"{entry.recipe}, seed {entry.seed}" for entry in entries]
     write_png(folder / SHEET, contact_sheet(np.stack(pictures), VIEWS, row_captions=captions))

@@ -202,6 +202,7 @@ def _write_sheets(out: Path, results: list[dict[str, Any]]) -> None:
     """One sheet for each entrant: a row of eight views for each of its runs."""
     import numpy as np
 
+    from maquette.export.backdrop import backdrop
     from maquette.export.ply import read_ply
     from maquette.export.sheet import contact_sheet, write_png
     from maquette.export.turntable import turntable_frames
@@ -209,12 +210,11 @@ def _write_sheets(out: Path, results: list[dict[str, Any]]) -> None:
 
     for name in dict.fromkeys(row["entrant"] for row in results):
         own = [row for row in results if row["entrant"] == name]
+        scenes = (read_ply(out / "runs" / row["folder"] / "asset.ply") for row in own)
         pictures = [
             frame
-            for row in own
-            for frame in turntable_frames(
-                read_ply(out / "runs" / row["folder"] / "asset.ply"), ring_of()
-            )
+            for scene in scenes
+            for frame in turntable_frames(scene, ring_of(), backdrop(scene))
         ]
         captions = [f"{row['prompt']}, seed {row['seed']}" for row in own]
         sheet = contact_sheet(np.stack(pictures), 8, row_captions=captions)
