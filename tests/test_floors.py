@@ -14,7 +14,8 @@ import maquette
 ROOT = Path(maquette.__file__).parent
 
 FLOORS = [
-    "camera checks errors history noise processes projections ramps randomness records store threads",
+    "camera checks errors history noise processes projections ramps randomness records store "
+    "threads",
     "cameras gradients inits losses objectives optimiser priors render scenes timesteps",
     "beginning checkpoints costs distill overrides recipe rehearsal run sampling serial",
     "export metrics recipes study toybox",
